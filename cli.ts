@@ -1,0 +1,57 @@
+// The one command. Parses, calls one function that takes plain data, sets the exit code; the only file that touches
+// `process` and prints.
+
+import yargs from 'yargs';
+import { recordCommands } from './recorder/commands.ts';
+import { replayCommands } from './replayer/commands.ts';
+import { errorCodes, exitCodes, TraceError } from './schema/errors.ts';
+import { traceCommands } from './traces/commands.ts';
+import type { Io } from './traces/io.ts';
+
+const io: Io = {
+  out: (text) => void process.stdout.write(text),
+  err: (text) => void process.stderr.write(text),
+  exit: (code) => {
+    process.exitCode = code;
+  },
+  terminal: process.stderr.isTTY === true,
+  columns: process.stdout.columns ?? 120,
+  env: process.env,
+};
+
+// A reader that has seen enough (`vfio-rr show … | head`) is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0);
+  throw error;
+});
+
+function report(error: unknown): void {
+  if (error instanceof TraceError) {
+    io.err(`vfio-rr: ${error.message}\n`);
+    io.exit(errorCodes[error.code]);
+  } else {
+    io.err(`vfio-rr: internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    io.exit(exitCodes.broken);
+  }
+}
+
+const parser = yargs(process.argv.slice(2))
+  .scriptName('vfio-rr')
+  .usage('$0 COMMAND …\n\nRecord what a program says to VFIO devices into one SQLite file, and replay it.')
+  .parserConfiguration({ 'populate--': true, 'halt-at-non-option': false, 'camel-case-expansion': true })
+  .command([...recordCommands(io), ...traceCommands(io), ...replayCommands(io)])
+  .completion('completion', 'Print a shell completion script')
+  .demandCommand(1, 'vfio-rr: name a command; `vfio-rr --help` lists them')
+  .strict()
+  .wrap(Math.min(io.columns, 120))
+  .fail((message, error) => {
+    throw error ?? new TraceError('USAGE', `${message}; see --help`);
+  })
+  .help()
+  .version();
+
+try {
+  await parser.parseAsync();
+} catch (error) {
+  report(error);
+}

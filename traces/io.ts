@@ -1,0 +1,14 @@
+// How a command speaks to whoever started it. cli.ts makes the real one; nothing else touches `process`.
+
+import type { ExitCode } from '../schema/errors.ts';
+
+export interface Io {
+  out(text: string): void;
+  err(text: string): void;
+  /** The command's verdict; the last one counts. A recorded program's own exit status may be any number. */
+  exit(code: ExitCode | number): void;
+  /** Whether standard error is a terminal: progress is shown only there. */
+  readonly terminal: boolean;
+  readonly columns: number;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
