@@ -1,0 +1,60 @@
+#!/bin/bash
+# Boot a VFIO kernel under software emulation, with this machine's own files as the guest's (9p, read-only), run one
+# command in it and exit with its status; 124 when it took too long, 125 when the guest died.
+#   boot.sh [-k lab|6.1|6.12|7.2] [-o OUT] [-t SECONDS] [-q 'QEMU ARGUMENTS'] COMMAND [ARGUMENT …]
+# COMMAND runs as root in the present directory, with the present PATH; its output comes on stdout;
+# the kernel's log is OUT/console.
+#   -k  the kernel: lab (default) has type1, cdev, iommufd, mdev and mtty; the others are Debian's own (type1, vfio-pci)
+#   -o  a directory that the guest sees, writable, as /mnt/out ($VM_OUT); default: a temporary one
+#   -t  at most this long (default 180)
+#   -q  further devices, such as '-device e1000,addr=05.0,romfile='
+# Writable in the guest besides: /run, /tmp, /dev/shm and /mnt, all gone with it. There is an edu device at 0000:00:04.0.
+# Environment: MEM (MiB, 2048), SMP (1). Debian packages it lacks are installed as root, or named.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+kernel=lab out='' limit=180 extra=()
+while getopts k:o:t:q: option; do
+  case $option in
+    k) kernel=$OPTARG ;;
+    o) out=$OPTARG ;;
+    t) limit=$OPTARG ;;
+    q) read -ra extra <<<"$OPTARG" ;;
+    *) exit 2 ;;
+  esac
+done
+shift $((OPTIND - 1))
+[ $# -gt 0 ] || { sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+"$here/need.sh" qemu-system-x86 iproute2
+initrd=()
+case $kernel in
+  lab) image=$("$here/kernel.sh") ;;
+  *) { read -r image; read -r ramdisk; } < <("$here/stock.sh" "$kernel"); initrd=(-initrd "$ramdisk") ;;
+esac
+[ -s "$image" ] || exit 3
+if [ -z "$out" ]; then
+  out=$(mktemp -d)
+  trap 'rm -rf "$out"' EXIT
+fi
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+rm -f "$out/rc"
+{
+  echo '#!/bin/bash'
+  printf 'export PATH=%q VM_OUT=/mnt/out\ncd %q\nexec' "$PATH" "$PWD"
+  printf ' %q' "$@"
+  echo
+} >"$out/job"
+chmod +x "$out/job"
+status=0
+timeout "$limit" qemu-system-x86_64 \
+  -M q35,accel=tcg,kernel-irqchip=split -cpu max -smp "${SMP:-1}" -m "${MEM:-2048}" \
+  -display none -no-reboot -nic none -monitor none -serial file:"$out/console" -serial stdio \
+  -kernel "$image" "${initrd[@]}" \
+  -append "console=ttyS0 quiet panic=-1 intel_iommu=on root=rootfs rootfstype=9p rootflags=trans=virtio,version=9p2000.L,msize=524288,cache=loose ro init=$here/init.sh" \
+  -device intel-iommu,intremap=on,caching-mode=on \
+  -virtfs local,path=/,mount_tag=rootfs,security_model=none,multidevs=remap \
+  -virtfs local,path="$out",mount_tag=out,security_model=none \
+  -device edu,addr=04.0 "${extra[@]}" </dev/null || status=$?
+[ "$status" = 124 ] && { echo "boot.sh: not done after $limit s" >&2; exit 124; }
+[ -s "$out/rc" ] || { tail -n 15 "$out/console" >&2; echo "boot.sh: the guest died" >&2; exit 125; }
+exit "$(cat "$out/rc")"
