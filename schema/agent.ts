@@ -27,12 +27,31 @@ export const agentOps = {
   /** Read `b` bytes at offset `a` of memory slot `subject` (reply ARG) / write the ARG part there. */
   peek: 103,
   poke: 104,
+  /** Where the symbolic link whose path is ARG points (reply ARG). A host's sysfs only; an emulator answers -ENOENT. */
+  link: 105,
+  /** Names in the directory whose path is ARG, each ended by a NUL (reply ARG). */
+  list: 106,
+} as const;
+
+/** `flags` of a request. */
+export const agentFlags = {
+  /**
+   * read, pread: the bytes that are awaited are in ARG; read again until they come, for at most `timeout` ms. The reply
+   * has the last bytes read. Lets a device that is still busy catch up; a target whose time is virtual may ignore it.
+   */
+  UNTIL: 1,
 } as const;
 
 /**
  * `subject` is the slot of the descriptor the call is made on (for open, eventfd, dup: the slot that is filled; dup's
- * source is `a`). `a`, `b` as in vrr_record. `timeout`: read and poll wait for readiness at most so many ms, then give
- * -ETIMEDOUT (0: as the descriptor does by itself).
+ * source is `a`). `a`, `b` as in vrr_record, with these differences:
+ * - ioctl: without an ARG part `b` is the argument itself.
+ * - poll: ARG is the pollfds; `revents` in it are what is awaited. With a timeout poll goes on until all of them are
+ *   there; without one it looks once.
+ * - mmap: ARG is the record's {u64 addr, length, prot, flags, offset}; the address is the kernel's choice.
+ * - munmap: `subject` is a memory slot, `a` an offset in it.
+ * `timeout`: read and poll wait for readiness at most so many ms, then give -ETIMEDOUT (0: as the descriptor does by
+ * itself). A request that names an empty slot is not performed: -EBADF (descriptor), -ENOENT (id), -EFAULT (memory).
  */
 export const agent_request = struct('agent_request', {
   size: u32('in'), // with this header and all parts
@@ -47,7 +66,10 @@ export const agent_request = struct('agent_request', {
 });
 
 export const agentParts = {
-  /** The argument: the ioctl's structure, bytes to write, path (open, NUL-terminated), pollfds. Sent back as it is after. */
+  /**
+   * The argument: the ioctl's structure, bytes to write, path (open, NUL-terminated), pollfds. Sent back as it is after;
+   * read and pread send back what was read, write, open and mmap nothing.
+   */
   ARG: 1,
   /** Memory behind the pointer at `at` in ARG: `length` bytes follow; its address is written into ARG. Sent back after. */
   BUFFER: 2,
@@ -63,6 +85,8 @@ export const agentParts = {
   KEEP_FD: 7,
   /** After success, keep the u32 at `at` of ARG in `slot`. */
   KEEP_ID: 8,
+  /** mmap: keep the mapping in memory `slot`. */
+  KEEP_MEMORY: 9,
 } as const;
 export const RET = 0xffffffff;
 

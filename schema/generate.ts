@@ -20,6 +20,7 @@ import {
   type When,
   widths,
 } from './layout.ts';
+import * as play from './play.ts';
 import { calls } from './surface.ts';
 
 const cTypes = {
@@ -209,8 +210,18 @@ ${tables()}
 #define VRR_AGENT_FRAME_MAX ${agent.FRAME_MAX}u
 #define VRR_AGENT_RET 0x${agent.RET.toString(16)}u
 ${defines('VRR_AGENT_OP_', agent.agentOps)}
+${defines('VRR_AGENT_FLAG_', agent.agentFlags)}
 ${defines('VRR_AGENT_PART_', agent.agentParts)}
 ${[agent.agent_request, agent.agent_part, agent.agent_reply].map(cStruct).join('\n\n')}
+
+/* The play transport (schema/play.ts). */
+#define VRR_PLAY_VERSION ${play.PLAY_VERSION}
+#define VRR_PLAY_REQUEST_MAX ${play.PLAY_REQUEST_MAX}
+#define VRR_PLAY_INLINE_MAX ${play.PLAY_INLINE_MAX}
+#define VRR_PLAY_SIGNALS_MAX ${play.PLAY_SIGNALS_MAX}
+#define VRR_PLAY_AT_RETURN ${play.PLAY_AT_RETURN}
+${defines('VRR_PLAY_OP_', play.playOps)}
+${[play.play_request, play.play_reply].map(cStruct).join('\n\n')}
 
 #endif
 `;

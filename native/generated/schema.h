@@ -358,6 +358,9 @@ struct vrr_pointer {
 #define VRR_AGENT_OP_SLEEP 0x66
 #define VRR_AGENT_OP_PEEK 0x67
 #define VRR_AGENT_OP_POKE 0x68
+#define VRR_AGENT_OP_LINK 0x69
+#define VRR_AGENT_OP_LIST 0x6a
+#define VRR_AGENT_FLAG_UNTIL 1
 #define VRR_AGENT_PART_ARG 1
 #define VRR_AGENT_PART_BUFFER 2
 #define VRR_AGENT_PART_ZEROES 3
@@ -366,6 +369,7 @@ struct vrr_pointer {
 #define VRR_AGENT_PART_ADDRESS 6
 #define VRR_AGENT_PART_KEEP_FD 7
 #define VRR_AGENT_PART_KEEP_ID 8
+#define VRR_AGENT_PART_KEEP_MEMORY 9
 struct agent_request {
 	uint32_t size;
 	uint16_t op;
@@ -417,5 +421,74 @@ _Static_assert(offsetof(struct agent_reply, duration) == 16, "agent_reply.durati
 _Static_assert(offsetof(struct agent_reply, parts) == 24, "agent_reply.parts");
 _Static_assert(offsetof(struct agent_reply, pad) == 28, "agent_reply.pad");
 _Static_assert(sizeof(struct agent_reply) == 32, "agent_reply");
+
+/* The play transport (schema/play.ts). */
+#define VRR_PLAY_VERSION 1
+#define VRR_PLAY_REQUEST_MAX 4096
+#define VRR_PLAY_INLINE_MAX 3072
+#define VRR_PLAY_SIGNALS_MAX 64
+#define VRR_PLAY_AT_RETURN 65535
+#define VRR_PLAY_OP_HELLO 1
+#define VRR_PLAY_OP_OPEN 2
+#define VRR_PLAY_OP_IOCTL 3
+#define VRR_PLAY_OP_PREAD 4
+#define VRR_PLAY_OP_PWRITE 5
+#define VRR_PLAY_OP_READ 6
+#define VRR_PLAY_OP_WRITE 7
+#define VRR_PLAY_OP_CLOSE 8
+#define VRR_PLAY_OP_MMAP 9
+#define VRR_PLAY_OP_SENT 0xa
+#define VRR_PLAY_OP_WAIT 0xb
+#define VRR_PLAY_OP_TICK 0xc
+#define VRR_PLAY_OP_END 0xd
+struct play_request {
+	uint32_t size;
+	uint16_t op;
+	uint16_t pad;
+	uint32_t pid;
+	uint32_t tid;
+	uint32_t seq;
+	uint32_t handle;
+	int32_t fd;
+	uint32_t length;
+	uint64_t a;
+	uint64_t b;
+	uint64_t c;
+	uint64_t d;
+};
+_Static_assert(offsetof(struct play_request, size) == 0, "play_request.size");
+_Static_assert(offsetof(struct play_request, op) == 4, "play_request.op");
+_Static_assert(offsetof(struct play_request, pad) == 6, "play_request.pad");
+_Static_assert(offsetof(struct play_request, pid) == 8, "play_request.pid");
+_Static_assert(offsetof(struct play_request, tid) == 12, "play_request.tid");
+_Static_assert(offsetof(struct play_request, seq) == 16, "play_request.seq");
+_Static_assert(offsetof(struct play_request, handle) == 20, "play_request.handle");
+_Static_assert(offsetof(struct play_request, fd) == 24, "play_request.fd");
+_Static_assert(offsetof(struct play_request, length) == 28, "play_request.length");
+_Static_assert(offsetof(struct play_request, a) == 32, "play_request.a");
+_Static_assert(offsetof(struct play_request, b) == 40, "play_request.b");
+_Static_assert(offsetof(struct play_request, c) == 48, "play_request.c");
+_Static_assert(offsetof(struct play_request, d) == 56, "play_request.d");
+_Static_assert(sizeof(struct play_request) == 64, "play_request");
+
+struct play_reply {
+	uint32_t size;
+	uint32_t seq;
+	int64_t ret;
+	uint32_t signals;
+	uint16_t made_kind;
+	uint16_t made_at;
+	uint32_t made_handle;
+	uint32_t length;
+};
+_Static_assert(offsetof(struct play_reply, size) == 0, "play_reply.size");
+_Static_assert(offsetof(struct play_reply, seq) == 4, "play_reply.seq");
+_Static_assert(offsetof(struct play_reply, ret) == 8, "play_reply.ret");
+_Static_assert(offsetof(struct play_reply, signals) == 16, "play_reply.signals");
+_Static_assert(offsetof(struct play_reply, made_kind) == 20, "play_reply.made_kind");
+_Static_assert(offsetof(struct play_reply, made_at) == 22, "play_reply.made_at");
+_Static_assert(offsetof(struct play_reply, made_handle) == 24, "play_reply.made_handle");
+_Static_assert(offsetof(struct play_reply, length) == 28, "play_reply.length");
+_Static_assert(sizeof(struct play_reply) == 32, "play_reply");
 
 #endif
