@@ -2,7 +2,8 @@
 
 import type { DiffReport } from './diff.ts';
 import { differenceKinds } from './differences.ts';
-import { describe, type Line } from './report.ts';
+import { describe } from './report.ts';
+import type { Told } from './slice.ts';
 
 const text = (s: string): string =>
   s.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c] ?? c);
@@ -11,13 +12,13 @@ pre{background:#f4f4f4;padding:.6rem;overflow-x:auto}table{border-collapse:colla
 .a{color:#8a1c1c}.b{color:#1c5a1c}summary{font-weight:600;cursor:pointer}
 @media(prefers-color-scheme:dark){body{background:#181818;color:#ddd}pre{background:#262626}td,th{border-color:#444}.a{color:#f99}.b{color:#9d9}}`;
 
-export function htmlReport(r: DiffReport, line: Line): string {
+export function htmlReport(r: DiffReport): string {
   const context = r.context
     .map((c) => `<tr><td>${text(c.what)}</td><td class="a">${text(c.a)}</td><td class="b">${text(c.b)}</td></tr>`)
     .join('');
-  const side = (name: string, events: readonly Parameters<Line>[0][]): string =>
+  const side = (name: string, events: readonly Told[]): string =>
     events.length
-      ? `<p>${name}</p><pre class="${name.toLowerCase()}">${events.map((e) => text(line(e))).join('\n')}</pre>`
+      ? `<p>${name}</p><pre class="${name.toLowerCase()}">${events.map((e) => text(e.text)).join('\n')}</pre>`
       : '';
   const first = r.first
     ? `<h2>First difference: ${r.first.kind}</h2><p>${text(describe(r.first))}</p>${side('A', r.slice?.a ?? [])}${side('B', r.slice?.b ?? [])}`

@@ -1,10 +1,7 @@
 // A diff as text for a terminal and as data for JSON. The first difference leads, with what led to it.
 
-import type { TraceEvent } from '../event.ts';
 import type { DiffReport } from './diff.ts';
 import { type Difference, differenceKinds } from './differences.ts';
-
-export type Line = (e: TraceEvent) => string;
 
 const headings = {
   errno: 'Calls that failed differently',
@@ -27,7 +24,7 @@ export function describe(d: Difference): string {
   return `${d.call}${on} (${where(d)})${what(d)}`;
 }
 
-export function textReport(r: DiffReport, line: Line, limit = 20): string {
+export function textReport(r: DiffReport, limit = 20): string {
   const out: string[] = [
     `A ${r.a}: ${r.events[0]} calls`,
     `B ${r.b}: ${r.events[1]} calls; ${r.paired} pairs compared`,
@@ -44,7 +41,7 @@ export function textReport(r: DiffReport, line: Line, limit = 20): string {
       ['A', r.slice?.a ?? []],
       ['B', r.slice?.b ?? []],
     ] as const) {
-      for (const e of events) out.push(`  ${side} ${line(e)}`);
+      for (const e of events) out.push(`  ${side} ${e.text}`);
     }
   }
   for (const kind of differenceKinds) {

@@ -7,7 +7,7 @@ import { recordFlags } from '../../schema/event.ts';
 import { layoutOf, returnsHandle } from '../compare.ts';
 import type { TraceEvent } from '../event.ts';
 import type { Trace } from '../trace.ts';
-import { Names } from './names.ts';
+import { CommonNames } from './common-names.ts';
 
 /** Growable columns of one (handle, thread). */
 export class Sequence {
@@ -119,7 +119,12 @@ const seed = (text: string): number => {
   return h;
 };
 
-function hashLeaves(found: readonly Leaf[], e: TraceEvent, names: Names, h: number): [fine: number, coarse: number] {
+function hashLeaves(
+  found: readonly Leaf[],
+  e: TraceEvent,
+  names: CommonNames,
+  h: number,
+): [fine: number, coarse: number] {
   let [fine, coarse] = [h, h];
   for (const leaf of found) {
     const { means, dir } = leaf.field;
@@ -132,7 +137,7 @@ function hashLeaves(found: readonly Leaf[], e: TraceEvent, names: Names, h: numb
   return [fine, coarse];
 }
 
-function hashes(e: TraceEvent, names: Names): [fine: number, coarse: number, outcome: number] {
+function hashes(e: TraceEvent, names: CommonNames): [fine: number, coarse: number, outcome: number] {
   const layout = layoutOf(e);
   let coarse = seed(e.call?.name ?? (e.request === null ? e.op : `0x${e.request.toString(16)}`));
   coarse = mix(mix(coarse, (e.region ?? -1) + 1), e.feature ?? 0);
@@ -163,7 +168,7 @@ function hashes(e: TraceEvent, names: Names): [fine: number, coarse: number, out
 }
 
 export interface Sequences {
-  readonly names: Names;
+  readonly names: CommonNames;
   /** By handle, then by thread. */
   readonly byHandle: ReadonlyMap<string, readonly Sequence[]>;
   readonly events: number;
@@ -172,7 +177,7 @@ export interface Sequences {
 }
 
 export function sequencesOf(trace: Trace): Sequences {
-  const names = new Names(trace.handles.values());
+  const names = new CommonNames(trace.handles.values());
   const byKey = new Map<string, Sequence>();
   const byHandle = new Map<string, Sequence[]>();
   let events = 0;

@@ -1,14 +1,20 @@
 // What led to a difference: the calls before it that last wrote what it read, on both sides.
 
 import type { TraceEvent } from '../event.ts';
+import { eventLine } from '../format/line.ts';
+import { Names } from '../names.ts';
 import { everything } from '../range.ts';
 import type { Trace } from '../trace.ts';
 import type { Difference } from './differences.ts';
 
+export interface Told {
+  readonly id: number;
+  readonly text: string;
+}
 export interface Slice {
   /** Events, oldest first. */
-  readonly a: readonly TraceEvent[];
-  readonly b: readonly TraceEvent[];
+  readonly a: readonly Told[];
+  readonly b: readonly Told[];
 }
 
 /** Calls looked back through for each side. */
@@ -44,4 +50,10 @@ function before(trace: Trace, id: number | null): TraceEvent[] {
   return [...[...causes].sort((x, y) => x.id - y.id).slice(-2 * KEPT), e];
 }
 
-export const sliceOf = (d: Difference, a: Trace, b: Trace): Slice => ({ a: before(a, d.a), b: before(b, d.b) });
+export function sliceOf(d: Difference, a: Trace, b: Trace): Slice {
+  const told = (trace: Trace, id: number | null): Told[] => {
+    const names = new Names(trace);
+    return before(trace, id).map((e) => ({ id: e.id, text: eventLine(e, names) }));
+  };
+  return { a: told(a, d.a), b: told(b, d.b) };
+}

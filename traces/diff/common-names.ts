@@ -25,7 +25,7 @@ class Timeline<T> {
   }
 }
 
-export class Names {
+export class CommonNames {
   readonly #handles = new Map<number, string>();
   readonly #fds = new Map<string, Timeline<number>>();
   readonly #objects = new Map<string, Timeline<string>>();
