@@ -1,10 +1,11 @@
 #!/bin/bash
 # Boot a VFIO kernel under software emulation, with this machine's own files as the guest's (9p, read-only), run one
 # command in it and exit with its status; 124 when it took too long, 125 when the guest died.
-#   boot.sh [-k lab|6.1|6.12|7.2] [-o OUT] [-t SECONDS] [-q 'QEMU ARGUMENTS'] COMMAND [ARGUMENT …]
+#   boot.sh [-k lab|6.1|6.12|7.2|BZIMAGE] [-o OUT] [-t SECONDS] [-q 'QEMU ARGUMENTS'] COMMAND [ARGUMENT …]
 # COMMAND runs as root in the present directory, with the present PATH; its output comes on stdout;
 # the kernel's log is OUT/console.
-#   -k  the kernel: lab (default) has type1, cdev, iommufd, mdev and mtty; the others are Debian's own (type1, vfio-pci)
+#   -k  the kernel: lab (default) has type1, cdev, iommufd, mdev and mtty; 6.1, 6.12 and 7.2 are
+#      Debian's own (type1, vfio-pci); a path is a kernel that needs no ramdisk
 #   -o  a directory that the guest sees, writable, as /mnt/out ($VM_OUT); default: a temporary one
 #   -t  at most this long (default 180)
 #   -q  further devices, such as '-device e1000,addr=05.0,romfile='
@@ -23,11 +24,12 @@ while getopts k:o:t:q: option; do
   esac
 done
 shift $((OPTIND - 1))
-[ $# -gt 0 ] || { sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -gt 0 ] || { sed -n '2,14s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 "$here/need.sh" qemu-system-x86 iproute2
 initrd=()
 case $kernel in
   lab) image=$("$here/kernel.sh") ;;
+  */*) image=$kernel ;;
   *) { read -r image; read -r ramdisk; } < <("$here/stock.sh" "$kernel"); initrd=(-initrd "$ramdisk") ;;
 esac
 [ -s "$image" ] || exit 3
