@@ -11,7 +11,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static inline long raw6(long number, long a, long b, long c, long d, long e)
+static inline long raw_call(long number, long a, long b, long c, long d, long e)
 {
 	register long r10 __asm__("r10") = d, r8 __asm__("r8") = e;
 	long ret;
@@ -27,11 +27,11 @@ static inline long raw6(long number, long a, long b, long c, long d, long e)
 }
 
 #define ioctl(fd, request, ...) \
-	((int)raw6(SYS_ioctl, (fd), (long)(request), (long)(0, ##__VA_ARGS__), 0, 0))
-#define pread(fd, buf, n, at) ((ssize_t)raw6(SYS_pread64, (fd), (long)(buf), (long)(n), (long)(at), 0))
-#define pwrite(fd, buf, n, at) ((ssize_t)raw6(SYS_pwrite64, (fd), (long)(buf), (long)(n), (long)(at), 0))
-#define read(fd, buf, n) ((ssize_t)raw6(SYS_read, (fd), (long)(buf), (long)(n), 0, 0))
-#define write(fd, buf, n) ((ssize_t)raw6(SYS_write, (fd), (long)(buf), (long)(n), 0, 0))
-#define close(fd) ((int)raw6(SYS_close, (fd), 0, 0, 0, 0))
-#define open(path, flags) ((int)raw6(SYS_openat, AT_FDCWD, (long)(path), (flags), 0, 0))
+	((int)raw_call(SYS_ioctl, (fd), (long)(request), (long)(0, ##__VA_ARGS__), 0, 0))
+#define pread(fd, buf, n, at) ((ssize_t)raw_call(SYS_pread64, (fd), (long)(buf), (long)(n), (long)(at), 0))
+#define pwrite(fd, buf, n, at) ((ssize_t)raw_call(SYS_pwrite64, (fd), (long)(buf), (long)(n), (long)(at), 0))
+#define read(fd, buf, n) ((ssize_t)raw_call(SYS_read, (fd), (long)(buf), (long)(n), 0, 0))
+#define write(fd, buf, n) ((ssize_t)raw_call(SYS_write, (fd), (long)(buf), (long)(n), 0, 0))
+#define close(fd) ((int)raw_call(SYS_close, (fd), 0, 0, 0, 0))
+#define open(path, flags) ((int)raw_call(SYS_openat, AT_FDCWD, (long)(path), (flags), 0, 0))
 #endif
