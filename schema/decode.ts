@@ -53,7 +53,10 @@ export function* leaves(layout: Struct, bytes: Uint8Array, base = 0, prefix = ''
     if (tail.kind === 'feature') {
       const flags = Number(seen.get('flags') ?? 0);
       const data = featureOf(flags)?.data;
-      if (data && !(flags & featureOps.PROBE)) yield* leaves(data, bytes, base + layout.size, prefix);
+      // MIGRATION and DMA_BUF have `flags` of their own.
+      const clash = data?.fields.some((f) => layout.fields.some((o) => o.name === f.name));
+      const inner = `${prefix}${clash ? 'data.' : ''}`;
+      if (data && !(flags & featureOps.PROBE)) yield* leaves(data, bytes, base + layout.size, inner);
     } else if (holds(tail.when, seen)) {
       if (tail.kind === 'struct') yield* leaves(tail.layout, bytes, base + layout.size, `${prefix}${tail.name}.`);
       else if (tail.kind === 'array')

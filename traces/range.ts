@@ -1,4 +1,5 @@
-// Which events a command is about: one grammar for every command. A range is a list of terms, all of which must hold.
+// Which events a command is about: one grammar for every command. A range is a list of terms: an event is taken if it is
+// in one of the spans (or there is none) and every filter holds.
 //
 //   120          one event            120-400   from, to (both taken)     120-   from on     -50   the last 50
 //   @device:N    on the device named N, its data descriptors too          @kind:container   on descriptors of a kind
@@ -32,7 +33,7 @@ export interface EventRange {
 export const everything: EventRange = { first: 1, last: Number.MAX_SAFE_INTEGER, tail: null, conditions: [] };
 export const rangeHelp =
   'Events: 120-400, 120-, -50 (the last 50), @device:NAME, @kind:KIND, @name:CALL, @feature:NAME, @pid:N, @tid:N, @fd:N, ' +
-  "@handle:N, @region:N, @failed, @unfinished, 'sql:EXPR'; several narrow each other";
+  "@handle:N, @region:N, @failed, @unfinished, 'sql:EXPR'; spans add up, filters narrow";
 
 const condition = (sql: string, ...params: (string | number)[]): Condition => ({ sql, params });
 
@@ -122,10 +123,35 @@ function filter(term: string): Condition {
   }
 }
 
+interface Span {
+  readonly first: number;
+  readonly last: number;
+}
+
+function spanOf(term: string, from: string, dash: boolean, to: string | undefined): Span {
+  const first = Number(from);
+  const last = dash ? Number(to ?? Number.MAX_SAFE_INTEGER) : first;
+  if (last < first) throw new TraceError('USAGE', `${term}: ends before it begins; write ${to}-${from}`);
+  return { first, last };
+}
+
+/** One span, or the least that holds several and the condition that picks them. */
+function unite(spans: readonly Span[]): Span & { conditions: Condition[] } {
+  const [only] = spans;
+  if (spans.length <= 1 || !only) return { ...(only ?? everything), conditions: [] };
+  const sql = spans.map(() => 'e.id BETWEEN ? AND ?').join(' OR ');
+  return {
+    first: Math.min(...spans.map((s) => s.first)),
+    last: Math.max(...spans.map((s) => s.last)),
+    conditions: [condition(`(${sql})`, ...spans.flatMap((s) => [s.first, s.last]))],
+  };
+}
+
 /** The terms of a command line as one range. */
 export function parseRange(terms: readonly (string | number)[]): EventRange {
-  let { first, last, tail } = everything;
+  const spans: Span[] = [];
   const conditions: Condition[] = [];
+  let tail: number | null = null;
   for (const raw of terms) {
     const term = String(raw).trim();
     const span = /^(\d+)?(-)?(\d+)?$/.exec(term);
@@ -139,16 +165,12 @@ export function parseRange(terms: readonly (string | number)[]): EventRange {
       });
     } else if (term.startsWith('@')) {
       conditions.push(filter(term));
-    } else if (span && (span[1] || span[3])) {
-      const [, from, dash, to] = span;
-      if (from === undefined) tail = Math.min(tail ?? Number.MAX_SAFE_INTEGER, Number(to));
-      else {
-        first = Math.max(first, Number(from));
-        last = Math.min(last, dash ? Number(to ?? Number.MAX_SAFE_INTEGER) : Number(from));
-        if (dash && to && Number(to) < Number(from))
-          throw new TraceError('USAGE', `${term}: ends before it begins; write ${to}-${from}`);
-      }
+    } else if (span?.[1]) {
+      spans.push(spanOf(term, span[1], span[2] !== undefined, span[3]));
+    } else if (span?.[3]) {
+      tail = Number(span[3]);
     } else throw new TraceError('USAGE', `"${term}" is no range of events. ${rangeHelp}`);
   }
-  return { first, last, tail, conditions };
+  const { first, last, conditions: picked } = unite(spans);
+  return { first, last, tail, conditions: [...picked, ...conditions] };
 }

@@ -149,7 +149,9 @@ export class RowEvent implements TraceEvent {
     return this.#bytes(this.#row[5]) ?? this.#inline(writers, this.length);
   }
   get output(): Buffer | null {
-    return this.#bytes(this.#row[6]) ?? this.#inline(readers, this.ret);
+    // The recorder leaves out an argument that the call did not change.
+    const after = this.#row[6] ?? (this.op === 'ioctl' && this.ret !== null ? this.#row[5] : null);
+    return this.#bytes(after) ?? this.#inline(readers, this.ret);
   }
   get memory(): readonly Memory[] {
     return this.#source.memory(this.id);

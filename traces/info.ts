@@ -1,0 +1,164 @@
+// `info`: what a trace holds, on what host it was made, and what is not in it.
+
+import { statSync } from 'node:fs';
+import { opName } from '../schema/event.ts';
+import { type FdKind, kindName } from '../schema/kinds.ts';
+import { callOf } from '../schema/surface.ts';
+import type { Loss } from './entities.ts';
+import { jsonLine } from './format/json.ts';
+import { hex, printable, seconds } from './format/scalar.ts';
+import type { Io } from './io.ts';
+import { Names } from './names.ts';
+import { bytes } from './states-text.ts';
+import { tableText } from './table.ts';
+import { openTrace, type Trace } from './trace.ts';
+
+export interface Unknown {
+  readonly kind: FdKind;
+  readonly request: number;
+  readonly calls: number;
+}
+export interface DeviceInfo {
+  readonly handle: number;
+  readonly name: string;
+  readonly kind: FdKind;
+  readonly calls: number;
+  readonly failed: number;
+}
+export interface TraceInfo {
+  readonly path: string;
+  readonly format: number;
+  readonly bytes: number;
+  readonly events: number;
+  /** ns from the first call to the end of the last. */
+  readonly lasted: number;
+  readonly meta: Record<string, string | number>;
+  readonly processes: readonly { pid: number; parent: number | null; exe: string | null; threads: number }[];
+  readonly devices: readonly DeviceInfo[];
+  readonly regionAccesses: number;
+  /** ioctls whose arguments the schema knows, those kept as bytes, and those of unknown requests. */
+  readonly decoded: number;
+  readonly raw: number;
+  readonly unknown: readonly Unknown[];
+  readonly failed: number;
+  readonly unfinished: number;
+  readonly losses: readonly Loss[];
+  readonly context: Record<string, unknown>;
+}
+
+export function traceInfo(trace: Trace): TraceInfo {
+  const sites = trace.select(`SELECT s.handle, s.kind, s.op, s.request, s.region, count(*) AS n,
+    sum(e.ret < 0) AS failed, sum(e.dur IS NULL) AS unfinished, min(e.t) AS first, max(e.t + coalesce(e.dur, 0)) AS last
+    FROM event e JOIN site s ON s.id = e.site GROUP BY s.id`);
+  const sum = (pick: (r: (typeof sites)[number]) => number): number => sites.reduce((n, r) => n + pick(r), 0);
+  const unknown = new Map<string, { kind: FdKind; request: number; calls: number }>();
+  const devices = new Map<number, { calls: number; failed: number }>();
+  const counts = { decoded: 0, raw: 0 };
+  for (const r of sites) {
+    const n = Number(r.n);
+    const kind = kindName(Number(r.kind));
+    const handle = trace.resolve(Number(r.handle ?? 0));
+    const device = devices.get(handle) ?? { calls: 0, failed: 0 };
+    devices.set(handle, { calls: device.calls + n, failed: device.failed + Number(r.failed ?? 0) });
+    if (opName(Number(r.op)) !== 'ioctl' || r.request === null) continue;
+    const call = callOf(kind, Number(r.request));
+    if (!call) {
+      const key = `${kind}:${r.request}`;
+      unknown.set(key, { kind, request: Number(r.request), calls: (unknown.get(key)?.calls ?? 0) + n });
+    } else counts[call.arg.kind === 'raw' ? 'raw' : 'decoded'] += n;
+  }
+  const names = new Names(trace);
+  const threads = [...trace.threads.values()];
+  return {
+    path: trace.path,
+    format: trace.version,
+    bytes: statSync(trace.path).size,
+    events: trace.count(),
+    lasted: sites.length
+      ? Math.max(...sites.map((r) => Number(r.last))) - Math.min(...sites.map((r) => Number(r.first)))
+      : 0,
+    meta: Object.fromEntries(trace.meta),
+    processes: [...trace.processes.values()].map((p) => ({
+      pid: p.pid,
+      parent: p.parent,
+      exe: p.exe,
+      threads: threads.filter((t) => t.process === p.id).length,
+    })),
+    devices: [...devices].flatMap(([handle, counted]) => {
+      const kind = trace.handles.get(handle)?.kind;
+      return kind === undefined ? [] : [{ handle, name: names.handle(handle), kind, ...counted }];
+    }),
+    regionAccesses: sum((r) => (r.region !== null && opName(Number(r.op)) !== 'ioctl' ? Number(r.n) : 0)),
+    ...counts,
+    unknown: [...unknown.values()],
+    failed: sum((r) => Number(r.failed ?? 0)),
+    unfinished: sum((r) => Number(r.unfinished ?? 0)),
+    losses: trace.losses,
+    context: Object.fromEntries(trace.contextKeys().map((key) => [key, trace.context(key)])),
+  };
+}
+
+export function info(options: { readonly path: string; readonly json: boolean }, io: Io): void {
+  const trace = openTrace(options.path);
+  try {
+    const found = traceInfo(trace);
+    io.out(options.json ? jsonLine(found) : infoText(found));
+  } finally {
+    trace.close();
+  }
+}
+
+function infoText(t: TraceInfo): string {
+  const unknown = t.unknown.reduce((n, u) => n + u.calls, 0);
+  const sections = [
+    t.losses.length > 0
+      ? `NOT COMPLETE:\n${t.losses.map((l) => `  ${l.count} ${printable(l.what)}${l.detail ? `: ${printable(l.detail)}` : ''}\n`).join('')}`
+      : '',
+    `${t.path}: ${t.events} calls over ${seconds(t.lasted)} s, ${bytes(t.bytes) || '0 B'}, trace format ${t.format}\n` +
+      `  ioctls decoded ${t.decoded}, kept as bytes ${t.raw}, unknown ${unknown}; region accesses ${t.regionAccesses}; ` +
+      `failed ${t.failed}; never returned ${t.unfinished}\n` +
+      t.unknown.map((u) => `  unknown: ${hex(u.request)} on ${u.kind}, ${u.calls} times\n`).join('') +
+      (t.losses.length === 0 ? '  nothing lost\n' : ''),
+    `recording\n${pairs(t.meta)}`,
+    `processes\n${indent(
+      tableText(
+        ['pid', 'parent', 'threads', 'program'],
+        t.processes.map((p) => [p.pid, p.parent, p.threads, p.exe]),
+      ),
+    )}`,
+    `files\n${indent(
+      tableText(
+        ['handle', 'kind', 'calls', 'failed', 'name'],
+        t.devices.map((d) => [d.handle, d.kind, d.calls, d.failed, d.name]),
+      ),
+    )}`,
+    ...Object.entries(t.context).map(([key, value]) => `${printable(key)}\n${nested(value, 1)}`),
+  ];
+  return sections.filter(Boolean).join('\n');
+}
+
+const indent = (text: string): string => text.replace(/^(?=.)/gm, '  ');
+const pairs = (values: Record<string, string | number>): string =>
+  Object.entries(values)
+    .map(([k, v]) => `  ${printable(k)}: ${printable(String(v))}\n`)
+    .join('');
+
+/** A decoded CBOR value as indented lines; deep or long ones are cut, `--json` has them whole. */
+function nested(value: unknown, depth: number): string {
+  const pad = '  '.repeat(depth);
+  if (depth > 6) return `${pad}…\n`;
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return `${pad}${leaf(value)}\n`;
+  return Object.entries(value)
+    .slice(0, 100)
+    .map(([k, v]) =>
+      typeof v === 'object' && v !== null && !(v instanceof Uint8Array)
+        ? `${pad}${printable(k)}:\n${nested(v, depth + 1)}`
+        : `${pad}${printable(k)}: ${leaf(v)}\n`,
+    )
+    .join('');
+}
+
+function leaf(value: unknown): string {
+  const text = value instanceof Uint8Array ? Buffer.from(value).toString('hex') : String(value);
+  return printable(text.length > 200 ? `${text.slice(0, 200)}… ${text.length} characters` : text);
+}
