@@ -1,0 +1,19 @@
+// Which kernels are booted, with which devices, for which groups of tests.
+
+export interface Boot {
+  name: string;
+  /** For boot.sh -k. */
+  kernel: string;
+  qemu: string;
+  groups: string[];
+  seconds: number;
+  env?: Record<string, string>;
+}
+
+const TWO_EDUS = '-device edu,addr=05.0';
+
+export const boots: Boot[] = [
+  { name: 'lab', kernel: 'lab', qemu: TWO_EDUS, groups: ['clients', 'seccomp'], seconds: 900 },
+  { name: 'debian-6.1', kernel: '6.1', qemu: TWO_EDUS, groups: ['clients'], seconds: 600 },
+  { name: 'debian-7.2', kernel: '7.2', qemu: TWO_EDUS, groups: ['clients'], seconds: 600 },
+];

@@ -1,0 +1,89 @@
+// Every client: recorded call for call, unchanged by it, and replayed on the same device.
+import { readFileSync } from 'node:fs';
+
+import { bindAll, type Client, canRun, clients, prepare } from './clients.ts';
+import { type Job, Skip } from './job.ts';
+import { expectSameAsStrace, expectSameOutcome, expectWhole, record, recordUnderStrace, VFIO_RR } from './record.ts';
+import { expectStatus, type Ran, runProgram } from './run-program.ts';
+
+const unrecorded = new Map<string, Ran>();
+
+/** The client without the recorder, once. */
+export function plain(client: Client): Ran {
+  if (!canRun(client)) throw new Skip(`this kernel has no ${client.needs}`);
+  let run = unrecorded.get(client.name);
+  if (!run) {
+    bindAll();
+    prepare(client);
+    run = expectStatus(client.name, runProgram(client.argv));
+    unrecorded.set(client.name, run);
+  }
+  return run;
+}
+
+function callForCall(client: Client): void {
+  const before = plain(client);
+  const trace = `/tmp/${client.name}-strace.vrr`;
+  const log = `/tmp/${client.name}.strace`;
+  prepare(client);
+  const run = recordUnderStrace(trace, log, client.argv);
+  expectSameOutcome(before, run);
+  expectSameAsStrace(trace, log);
+  expectWhole(trace);
+}
+
+export const traceOf = (client: Client): string => `/tmp/${client.name}.vrr`;
+
+function recorded(client: Client): void {
+  const before = plain(client);
+  prepare(client);
+  expectSameOutcome(before, record(traceOf(client), client.argv));
+  expectWhole(traceOf(client));
+}
+
+function replayed(client: Client): void {
+  plain(client);
+  prepare(client);
+  const run = runProgram(
+    [VFIO_RR, 'replay', traceOf(client), '--on', 'device', '-o', `/tmp/${client.name}-replayed.vrr`, '--force'],
+    { seconds: 120 },
+  );
+  expectStatus('replay', { ...run, err: `${run.err}\n${run.out}` });
+}
+
+/** The system calls that the client makes after it has started, by number. */
+export function syscallNumbers(log: string): string {
+  const table = readFileSync('/usr/include/x86_64-linux-gnu/asm/unistd_64.h', 'utf8');
+  const numbers = new Map(
+    [...table.matchAll(/#define __NR_(\w+)\s+(\d+)/g)].map((m) => [m[1] as string, m[2] as string]),
+  );
+  const lines = readFileSync(log, 'utf8').split('\n');
+  const start = lines.findIndex((l) => l.includes('"start\\n"'));
+  if (start < 0) throw new Error('the client did not start');
+  const names = new Set(lines.slice(start).flatMap((l) => /^\d+ +(\w+)\(/.exec(l)?.[1] ?? []));
+  return [...names].map((n) => numbers.get(n) ?? n).join(',');
+}
+
+/** Killed at any system call that it does not make itself. */
+function underSeccomp(client: Client): void {
+  const before = plain(client);
+  const log = `/tmp/${client.name}.calls`;
+  prepare(client);
+  expectStatus(client.name, runProgram(['strace', '-f', '-o', log, '-e', 'signal=none', ...client.argv]));
+  const env = { VFIO_CLIENT_SYSCALLS: syscallNumbers(log) };
+  prepare(client);
+  expectSameOutcome(before, runProgram(client.argv, { env })); // the filter itself lets the client pass
+  prepare(client);
+  expectSameOutcome(before, record(`/tmp/${client.name}-seccomp.vrr`, client.argv, { env }));
+}
+
+const each = (what: string, run: (client: Client) => void): Job[] =>
+  clients.map((client) => ({ name: `${client.name} ${what}`, run: () => run(client) }));
+
+export const clientJobs = (): Job[] => [
+  ...each('recorded under strace, call for call', callForCall),
+  ...each('recorded, output unchanged', recorded),
+  ...each('replayed on its device', replayed),
+];
+
+export const seccompJobs = (): Job[] => each('recorded under a filter of its own calls', underSeccomp);

@@ -1,0 +1,82 @@
+// Boots kernels and runs the tests that need VFIO in them: `npm run test:vm [-- --only TEXT] [-- --boot NAME]`.
+// One line a test and a last one `N passed, N failed, N skipped`; exit 1 when any failed.
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+import { type Boot, boots } from './boots.ts';
+import type { Tally } from './job.ts';
+import { runProgram } from './run-program.ts';
+
+const { values } = parseArgs({
+  options: { only: { type: 'string', default: '' }, boot: { type: 'string', default: '' }, keep: { type: 'string' } },
+});
+const root = join(import.meta.dirname, '../..');
+const total: Tally = { passed: 0, failed: 0, skipped: 0 };
+
+const say = (line: string): void => {
+  process.stdout.write(`${line}\n`);
+};
+
+function setUp(): void {
+  const need = runProgram(
+    [join(root, 'test/vm/need.sh'), 'qemu-system-x86', 'strace', 'sqlite3', 'gcc', 'make', 'linux-libc-dev'],
+    { seconds: 600 },
+  );
+  if (need.status !== 0) throw new Error(need.err.trim());
+  const made = runProgram(['make', '-s', '-C', join(root, 'test/clients'), 'all', 'static', 'raw'], { seconds: 300 });
+  if (made.status !== 0) throw new Error(made.err.trim());
+}
+
+/** The guest's own tally; a guest that died counts as one failure more. */
+async function run(boot: Boot): Promise<void> {
+  const out = values.keep ? join(values.keep, boot.name) : mkdtempSync(join(tmpdir(), `vfio-rr-vm-${boot.name}-`));
+  const args = [
+    '-k',
+    boot.kernel,
+    '-o',
+    out,
+    '-t',
+    String(boot.seconds),
+    '-q',
+    boot.qemu,
+    'node',
+    '--import',
+    'tsx',
+    'test/vm/guest.ts',
+    boot.name,
+    ...boot.groups,
+    '--only',
+    values.only,
+  ];
+  const child = spawn(join(root, 'test/vm/boot.sh'), args, {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, ...boot.env },
+  });
+  const status = await new Promise<number>((done) => child.once('exit', (code) => done(code ?? 1)));
+  const tally = join(out, 'tally.json');
+  if (existsSync(tally)) {
+    const t = JSON.parse(readFileSync(tally, 'utf8')) as Tally;
+    total.passed += t.passed;
+    total.failed += t.failed;
+    total.skipped += t.skipped;
+  } else {
+    total.failed++;
+    say(`not ok ${boot.name}: the boot ended with ${status} and without results; its kernel's log is ${out}/console`);
+    return;
+  }
+  if (!values.keep) rmSync(out, { recursive: true, force: true });
+}
+
+try {
+  setUp();
+  for (const boot of boots) if (boot.name.includes(values.boot)) await run(boot);
+} catch (error) {
+  total.failed++;
+  say(`not ok set-up: ${error instanceof Error ? error.message : error}`);
+}
+say(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+process.exitCode = total.failed ? 1 : 0;
