@@ -2,7 +2,8 @@
 
 import type { CommandModule } from 'yargs';
 import type { Io } from '../traces/io.ts';
+import { replayCommand } from './command.ts';
 
-export function replayCommands(_io: Io): CommandModule[] {
-  return [];
+export function replayCommands(io: Io): CommandModule[] {
+  return [replayCommand(io)];
 }

@@ -1,0 +1,191 @@
+// `vfio-rr replay`: the command's options, and its work from a trace's path to a report.
+
+import type { CommandModule } from 'yargs';
+import { TraceError } from '../schema/errors.ts';
+import type { Io } from '../traces/io.ts';
+import { everything, parseRange, rangeHelp } from '../traces/range.ts';
+import { openTrace, type Trace } from '../traces/trace.ts';
+import { openDevice } from './device.ts';
+import { Host } from './host.ts';
+import { findPlaces, type Places, parseMaps, samePlaces } from './places.ts';
+import { replay } from './replay.ts';
+import { exitOf, reportLines } from './report.ts';
+import { createResult } from './result.ts';
+import type { Target } from './target.ts';
+
+export interface ReplayCommand {
+  readonly path: string;
+  /** device, emulator or emulator:PROFILE. */
+  readonly on: string;
+  readonly agent: string | undefined;
+  readonly maps: readonly string[];
+  readonly output: string | undefined;
+  readonly force: boolean;
+  readonly until: string | undefined;
+  readonly speed: 'fast' | 'recorded';
+  readonly masks: readonly string[];
+  readonly raw: boolean;
+  readonly patience: number;
+  readonly settle: number;
+  readonly stop: boolean;
+  readonly json: boolean;
+}
+
+/** Loaded only when it is asked for. */
+async function openEmulator(profile: string | undefined): Promise<Target> {
+  const module = './emulator/target.ts';
+  try {
+    const loaded = (await import(module)) as { openEmulator(profile: string | undefined): Promise<Target> };
+    return loaded.openEmulator(profile);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
+    throw new TraceError('TARGET', 'this vfio-rr has no emulator: replay with --on device', { cause: error });
+  }
+}
+
+async function openTarget(c: ReplayCommand): Promise<{ target: Target; hosted: boolean }> {
+  if (c.on === 'device') return { target: await openDevice({ agent: c.agent }), hosted: true };
+  const [, profile] = /^emulator(?::(.+))?$/.exec(c.on) ?? [null, null];
+  if (profile === null)
+    throw new TraceError('USAGE', `--on ${c.on}: a trace is replayed on device or emulator[:PROFILE]`);
+  if (c.agent !== undefined) throw new TraceError('USAGE', '--agent goes with --on device');
+  return { target: await openEmulator(profile), hosted: false };
+}
+
+/** Last event to replay: the first one that matches. */
+function lastEvent(trace: Trace, until: string | undefined): number {
+  if (until === undefined) return everything.last;
+  const range = parseRange(until.split(/\s+/));
+  for (const e of trace.events(range)) return e.id;
+  throw new TraceError('USAGE', `--until ${until}: no event of the trace matches`);
+}
+
+export async function replayCommandWork(c: ReplayCommand, io: Io): Promise<void> {
+  const map = parseMaps(c.maps);
+  const trace = openTrace(c.path);
+  try {
+    const until = lastEvent(trace, c.until);
+    const result = c.output === undefined ? null : createResult(trace, c.output, c.force);
+    try {
+      const { target, hosted } = await openTarget(c);
+      try {
+        const places: Places = hosted ? await findPlaces(trace, new Host(target), map) : samePlaces(trace, map);
+        const total = Math.min(trace.count(), until);
+        const verdict = await replay({
+          ...{ trace, target, places, until, speed: c.speed, masks: c.masks, raw: c.raw, stop: c.stop },
+          ...{ patience: c.patience, settle: c.settle },
+          ...(result ? { seen: (expected, actual) => result.add(expected, actual) } : {}),
+          progress: progressOf(io, total),
+        });
+        result?.finish(verdict);
+        if (c.json) io.out(`${JSON.stringify(verdict)}\n`);
+        else for (const line of reportLines(verdict)) io.out(`${line}\n`);
+        io.exit(exitOf(verdict));
+      } finally {
+        await target.close();
+      }
+    } catch (error) {
+      result?.abandon();
+      throw error;
+    }
+  } finally {
+    trace.close();
+  }
+}
+
+/** On a terminal, from a second on. */
+function progressOf(io: Io, total: number): (done: number) => void {
+  if (!io.terminal) return () => {};
+  const started = performance.now();
+  let shown = 0;
+  return (done) => {
+    const now = performance.now();
+    if (now - started < 1000 || (now - shown < 100 && done < total)) return;
+    shown = now;
+    const width = 30;
+    const full = Math.round((width * done) / Math.max(1, total));
+    io.err(
+      `\r${'#'.repeat(full)}${'.'.repeat(width - full)} ${done} of ${total} calls${done >= total ? '\r\x1b[K' : ''}`,
+    );
+  };
+}
+
+const number = (name: string) => (n: number) => {
+  if (!Number.isFinite(n) || n < 0) throw new TraceError('USAGE', `--${name} takes a number of milliseconds`);
+  return n;
+};
+
+/** As yargs gives them. */
+type Options = Omit<ReplayCommand, 'path' | 'maps' | 'masks' | 'output'> & {
+  readonly trace: string;
+  readonly map: readonly string[];
+  readonly mask: readonly string[];
+  readonly o: string | undefined;
+};
+
+export function replayCommand(io: Io): CommandModule {
+  return {
+    command: 'replay <trace>',
+    describe: 'Make the calls of a trace again, on a device or the emulator, and compare what they answer',
+    builder: (y) =>
+      y
+        .positional('trace', { describe: 'A recording', type: 'string', demandOption: true })
+        .option('on', { describe: 'device, emulator or emulator:PROFILE', type: 'string', default: 'device' })
+        .option('map', {
+          describe: 'RECORDED=OWN: the device that stands for a recorded one',
+          type: 'string',
+          array: true,
+          nargs: 1,
+          default: [] as string[],
+        })
+        .option('agent', {
+          describe: "Command that runs an agent elsewhere, such as 'ssh HOST vfio-rr-agent'",
+          type: 'string',
+        })
+        .option('o', { alias: 'output', describe: "Write the replay's own answers as a trace", type: 'string' })
+        .option('force', { describe: 'Overwrite the output', type: 'boolean', default: false })
+        .option('until', { describe: `End with the first event of a range. ${rangeHelp}`, type: 'string' })
+        .option('speed', {
+          describe: 'fast, or with the pauses that the program made',
+          choices: ['fast', 'recorded'] as const,
+          default: 'fast' as const,
+        })
+        .option('mask', {
+          describe: 'CALL:FIELD not to compare, * as a wildcard',
+          type: 'string',
+          array: true,
+          nargs: 1,
+          default: [] as string[],
+        })
+        .option('stop', { describe: 'End at the first divergence', type: 'boolean', default: false })
+        .option('raw', { describe: 'Make calls that are not understood too (unsafe)', type: 'boolean', default: false })
+        .option('patience', {
+          describe: 'ms to wait for an interrupt or readiness',
+          type: 'number',
+          default: 10_000,
+          coerce: number('patience'),
+        })
+        .option('settle', {
+          describe: 'ms in which a register may come to its recorded value',
+          type: 'number',
+          default: 250,
+          coerce: number('settle'),
+        })
+        .option('json', { describe: 'One JSON object', type: 'boolean', default: false })
+        .example('$0 replay run.vrr', 'on the same device')
+        .example('$0 replay run.vrr --map 0000:00:04.0=0000:00:05.0 -o now.vrr', 'on another one, answers kept')
+        .example("$0 replay run.vrr --agent 'ssh host vfio-rr-agent'", 'on another host, which needs no Node')
+        .example("$0 replay run.vrr --until '@name:VFIO_DEVICE_RESET'", 'up to the first reset'),
+    handler: async (argv) => {
+      const a = argv as unknown as Options;
+      await replayCommandWork(
+        {
+          ...{ path: a.trace, on: a.on, agent: a.agent, maps: a.map, output: a.o, force: a.force, until: a.until },
+          ...{ speed: a.speed, masks: a.mask, raw: a.raw, patience: a.patience, settle: a.settle },
+          ...{ stop: a.stop, json: a.json },
+        },
+        io,
+      );
+    },
+  };
+}

@@ -1,0 +1,118 @@
+// The replay's own answers as a trace: the recorded calls with the results, bytes and times that they had here, under
+// the recording's event numbers, so that show, query and diff work on it and line up with the original.
+
+import { existsSync, rmSync } from 'node:fs';
+import type Database from 'better-sqlite3';
+import { encode } from 'cbor-x';
+import { TraceError } from '../schema/errors.ts';
+import { phases } from '../schema/event.ts';
+import { codecs, indexes } from '../schema/trace.ts';
+import { createTrace, setMeta } from '../traces/create.ts';
+import type { Memory, TraceEvent } from '../traces/event.ts';
+import { pack } from '../traces/pack.ts';
+import type { Trace } from '../traces/trace.ts';
+import type { Verdict } from './verdict.ts';
+
+/** Tables that a replay does not change. */
+const copied = ['process', 'thread', 'handle', 'region', 'site', 'payload', 'context'] as const;
+const COMMIT = 10_000;
+
+export interface Result {
+  /** `actual` is null when the call was not made. */
+  add(expected: TraceEvent, actual: TraceEvent | null): void;
+  finish(verdict: Verdict): void;
+  abandon(): void;
+}
+
+export function createResult(trace: Trace, path: string, force: boolean): Result {
+  if (existsSync(path)) {
+    if (!force) throw new TraceError('USAGE', `${path} exists; --force overwrites it`);
+    rmSync(path);
+  }
+  return new Writer(trace, path);
+}
+
+const equal = (a: Buffer | null, b: Buffer | null): boolean => a === b || (a !== null && b !== null && a.equals(b));
+
+class Writer implements Result {
+  readonly #path: string;
+  readonly #source: string;
+  readonly #db: Database.Database;
+  readonly #row: Database.Statement;
+  readonly #memory: Database.Statement;
+  readonly #payload: Database.Statement;
+  #clock = 0;
+  #pending = 0;
+
+  constructor(trace: Trace, path: string) {
+    this.#path = path;
+    this.#source = trace.path;
+    this.#db = createTrace(path);
+    this.#db.prepare('ATTACH ? AS source').run(trace.path);
+    for (const table of copied) this.#db.exec(`INSERT INTO main.${table} SELECT * FROM source.${table}`);
+    this.#db.exec(`INSERT OR IGNORE INTO main.meta SELECT * FROM source.meta;
+      CREATE TEMP TABLE answer (id INTEGER PRIMARY KEY, t INT, dur INT, ret INT, val INT, outp INT, same INT);
+      CREATE TEMP TABLE remembered (event INT, at INT, phase INT, payload INT, total INT)`);
+    this.#row = this.#db.prepare('INSERT OR REPLACE INTO answer VALUES (?, ?, ?, ?, ?, ?, ?)');
+    this.#memory = this.#db.prepare(`INSERT INTO remembered VALUES (?, ?, ${phases.OUT}, ?, ?)`);
+    this.#payload = this.#db.prepare('INSERT INTO payload (hash, size, codec, data) VALUES (NULL, ?, ?, ?)');
+  }
+
+  add(expected: TraceEvent, actual: TraceEvent | null): void {
+    if (!actual) return;
+    if (this.#pending++ % COMMIT === 0) this.#commit();
+    const dur = actual === expected ? 0 : (actual.dur ?? 0);
+    const same = equal(expected.output, actual.output);
+    const outp = same || !actual.output || actual.val !== null ? null : this.#keep(actual.output);
+    const val = actual.val === null ? null : BigInt.asIntN(64, actual.val);
+    this.#row.run(expected.id, this.#clock, dur, actual.ret, val, outp, same ? 1 : 0);
+    this.#clock += dur;
+    for (const m of actual.memory) if (m.phase === 'out' && m.bytes) this.#remember(expected, m);
+  }
+
+  #remember(expected: TraceEvent, m: Memory): void {
+    const before = expected.memory.find((o) => o.at === m.at && o.phase === 'out')?.bytes ?? null;
+    if (m.bytes && !equal(before, m.bytes)) this.#memory.run(expected.id, m.at, this.#keep(m.bytes), m.total);
+  }
+
+  #keep(bytes: Buffer): number {
+    const packed = pack(bytes);
+    const codec = packed ? codecs.LZ4 : codecs.RAW;
+    return Number(this.#payload.run(bytes.length, codec, packed ?? bytes).lastInsertRowid);
+  }
+
+  #commit(): void {
+    if (this.#db.inTransaction) this.#db.exec('COMMIT');
+    this.#db.exec('BEGIN');
+  }
+
+  finish(verdict: Verdict): void {
+    this.#db.exec(`INSERT INTO main.event SELECT e.id, e.site, a.t, a.dur, e.a, a.ret, a.val,
+        e.inp, CASE WHEN a.same THEN e.outp ELSE a.outp END
+        FROM answer a JOIN source.event e ON e.id = a.id ORDER BY e.id;
+      INSERT INTO main.made SELECT m.* FROM source.made m JOIN answer a ON a.id = m.event;
+      INSERT INTO main.memory SELECT m.* FROM source.memory m JOIN answer a ON a.id = m.event
+        WHERE NOT EXISTS (SELECT 1 FROM remembered r WHERE r.event = m.event AND r.at = m.at AND r.phase = m.phase);
+      INSERT INTO main.memory SELECT * FROM remembered;
+      DELETE FROM main.payload WHERE id NOT IN (SELECT inp FROM main.event WHERE inp NOT NULL
+        UNION SELECT outp FROM main.event WHERE outp NOT NULL UNION SELECT payload FROM main.memory WHERE payload NOT NULL);`);
+    this.#db.prepare('INSERT OR REPLACE INTO main.context VALUES (?, ?)').run('replay', encode(verdict));
+    setMeta(this.#db, {
+      ...{
+        state: 'finished',
+        replay_of: this.#source,
+        target: verdict.target,
+        calls: verdict.compared + verdict.followed,
+      },
+      ...{ clock: 'agent', unfinished: 0 },
+    });
+    if (this.#db.inTransaction) this.#db.exec('COMMIT');
+    this.#db.exec(indexes);
+    this.#db.close();
+  }
+
+  abandon(): void {
+    this.#db.close();
+    rmSync(this.#path, { force: true });
+  }
+}
