@@ -22,6 +22,7 @@ import {
 } from './layout.ts';
 import * as play from './play.ts';
 import { calls } from './surface.ts';
+import { codecs } from './trace.ts';
 
 const cTypes = {
   u8: 'uint8_t',
@@ -177,6 +178,7 @@ ${defines('VRR_WHERE_', event.wheres)}
 ${defines('VRR_LOSS_', event.losses)}
 ${defines('VRR_MMIO_', event.mmioModes)}
 ${defines('VRR_CLOCK_', event.clocks)}
+${defines('VRR_CODEC_', codecs)}
 
 #define VRR_RING_MAGIC 0x${event.RING_MAGIC.toString(16)}ULL
 #define VRR_RING_VERSION ${event.RING_VERSION}
@@ -219,7 +221,7 @@ ${[agent.agent_request, agent.agent_part, agent.agent_reply].map(cStruct).join('
 #define VRR_PLAY_REQUEST_MAX ${play.PLAY_REQUEST_MAX}
 #define VRR_PLAY_INLINE_MAX ${play.PLAY_INLINE_MAX}
 #define VRR_PLAY_SIGNALS_MAX ${play.PLAY_SIGNALS_MAX}
-#define VRR_PLAY_AT_RETURN ${play.PLAY_AT_RETURN}
+${defines('VRR_PLAY_FLAG_', play.playFlags)}
 ${defines('VRR_PLAY_OP_', play.playOps)}
 ${[play.play_request, play.play_reply].map(cStruct).join('\n\n')}
 

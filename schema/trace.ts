@@ -32,8 +32,9 @@ CREATE TABLE region (handle INT, idx INT, flags INT, size INT, offset INT, type 
 -- length: bytes asked for (reads, writes). flags: recordFlags.
 CREATE TABLE site (id INTEGER PRIMARY KEY, thread INT, handle INT, kind INT, fd INT, op INT, request INT, feature INT, region INT, length INT, flags INT);
 -- One row a call, in the order in which the calls returned. t: entered, ns since start; dur: ns, NULL: never returned.
--- a: offset in the region (file offset where region is NULL), ioctl's number argument, open's flags.
--- ret: result, -errno on failure. val: the bytes (at most 8) read or written, little-endian, as a signed integer.
+-- a: offset in the region (file offset where region is NULL); ioctl: its argument where that is a number or could not be
+-- read; other calls: the record's a (schema/event.ts), whose b is the site's length.
+-- ret: result, -errno on failure. val: the bytes (at most 8) read or written, little-endian, as a signed integer of that width.
 -- inp, outp: payload before and after.
 CREATE TABLE event (id INTEGER PRIMARY KEY, site INT, t INT, dur INT, a INT, ret INT, val INT, inp INT, outp INT);
 -- Bytes behind a pointer inside the argument. at: offset of the pointer's field, or a wheres number; phase 0 in, 1 out.
@@ -46,8 +47,9 @@ CREATE TABLE payload (id INTEGER PRIMARY KEY, hash BLOB, size INT, codec INT, da
 CREATE TABLE loss (what TEXT, count INT, detail TEXT);
 -- Irregular, rare: device description, reports (CBOR).
 CREATE TABLE context (key TEXT PRIMARY KEY, cbor BLOB) WITHOUT ROWID;
--- Where the drain is in each segment, by ticket; empty in a finished trace.
-CREATE TABLE drained (ticket INTEGER PRIMARY KEY, bytes INT, closed INT);
+-- Where the drain is in each segment, by ticket; empty in a finished trace. state 0: drained up to bytes; 1: read to its
+-- end; 2: the call entered at bytes had not returned when what follows it was drained.
+CREATE TABLE drained (ticket INT, bytes INT, state INT);
 -- Names.
 CREATE TABLE op_name (op INTEGER PRIMARY KEY, name TEXT);
 CREATE TABLE kind_name (kind INTEGER PRIMARY KEY, name TEXT);
@@ -61,7 +63,7 @@ CREATE VIEW call AS
 SELECT e.id, e.t / 1e9 AS seconds, e.dur / 1e3 AS microseconds, p.pid, th.tid, s.fd, k.name AS kind, s.handle,
   coalesce(h.name, h.path) AS device,
   CASE WHEN s.op = ${ops.ioctl} THEN coalesce(r.name || coalesce(' ' || f.name, ''), printf('ioctl 0x%x', s.request)) ELSE o.name END AS name,
-  s.region, e.a AS offset, s.length, e.val AS value, e.ret AS result, en.name AS error, e.inp AS input, e.outp AS output
+  s.region, e.a AS offset, s.length, e.val & ((1 << 8 * s.length) - 1) AS value, e.ret AS result, en.name AS error, e.inp AS input, e.outp AS output
 FROM event e JOIN site s ON s.id = e.site
 LEFT JOIN thread th ON th.id = s.thread LEFT JOIN process p ON p.id = th.process
 LEFT JOIN handle h ON h.id = s.handle
@@ -82,8 +84,8 @@ FROM call WHERE region IS NOT NULL GROUP BY device, region, name, length;
 `;
 
 export const indexes = `
-CREATE INDEX event_site ON event (site);
-CREATE INDEX event_t ON event (t);
+-- Region accesses are left out: they are many, and an index of them would double the file. Order by id is order in time.
+CREATE INDEX event_site ON event (site) WHERE val IS NULL;
 CREATE INDEX memory_event ON memory (event);
 CREATE INDEX made_event ON made (event);
 `;

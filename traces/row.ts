@@ -143,7 +143,10 @@ export class RowEvent implements TraceEvent {
     return unsigned(this.#row[7], this.id);
   }
   get val(): bigint | null {
-    return unsigned(this.#row[8], this.id);
+    const val = unsigned(this.#row[8], this.id);
+    // Stored as a signed integer of its width.
+    const width = (readers.has(this.op) ? this.ret : this.length) ?? 8;
+    return val === null || width <= 0 || width >= 8 ? val : BigInt.asUintN(8 * width, val);
   }
   get input(): Buffer | null {
     return this.#bytes(this.#row[5]) ?? this.#inline(writers, this.length);

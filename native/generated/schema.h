@@ -69,6 +69,10 @@
 #define VRR_MMIO_TRAP 2
 #define VRR_CLOCK_TSC 1
 #define VRR_CLOCK_MONOTONIC 2
+#define VRR_CODEC_RAW 0
+#define VRR_CODEC_LZ4 1
+#define VRR_CODEC_HASH 2
+#define VRR_CODEC_NONE 3
 
 #define VRR_RING_MAGIC 0x31474e4952525256ULL
 #define VRR_RING_VERSION 1
@@ -427,7 +431,8 @@ _Static_assert(sizeof(struct agent_reply) == 32, "agent_reply");
 #define VRR_PLAY_REQUEST_MAX 4096
 #define VRR_PLAY_INLINE_MAX 3072
 #define VRR_PLAY_SIGNALS_MAX 64
-#define VRR_PLAY_AT_RETURN 65535
+#define VRR_PLAY_FLAG_INSTALL 1
+#define VRR_PLAY_FLAG_TRAP 2
 #define VRR_PLAY_OP_HELLO 1
 #define VRR_PLAY_OP_OPEN 2
 #define VRR_PLAY_OP_IOCTL 3
@@ -439,6 +444,7 @@ _Static_assert(sizeof(struct agent_reply) == 32, "agent_reply");
 #define VRR_PLAY_OP_MMAP 9
 #define VRR_PLAY_OP_SENT 0xa
 #define VRR_PLAY_OP_WAIT 0xb
+#define VRR_PLAY_OP_INSTALLED 0xe
 #define VRR_PLAY_OP_TICK 0xc
 #define VRR_PLAY_OP_END 0xd
 struct play_request {
@@ -476,18 +482,18 @@ struct play_reply {
 	uint32_t seq;
 	int64_t ret;
 	uint32_t signals;
-	uint16_t made_kind;
-	uint16_t made_at;
-	uint32_t made_handle;
+	uint16_t kind;
+	uint16_t flags;
+	uint32_t handle;
 	uint32_t length;
 };
 _Static_assert(offsetof(struct play_reply, size) == 0, "play_reply.size");
 _Static_assert(offsetof(struct play_reply, seq) == 4, "play_reply.seq");
 _Static_assert(offsetof(struct play_reply, ret) == 8, "play_reply.ret");
 _Static_assert(offsetof(struct play_reply, signals) == 16, "play_reply.signals");
-_Static_assert(offsetof(struct play_reply, made_kind) == 20, "play_reply.made_kind");
-_Static_assert(offsetof(struct play_reply, made_at) == 22, "play_reply.made_at");
-_Static_assert(offsetof(struct play_reply, made_handle) == 24, "play_reply.made_handle");
+_Static_assert(offsetof(struct play_reply, kind) == 20, "play_reply.kind");
+_Static_assert(offsetof(struct play_reply, flags) == 22, "play_reply.flags");
+_Static_assert(offsetof(struct play_reply, handle) == 24, "play_reply.handle");
 _Static_assert(offsetof(struct play_reply, length) == 28, "play_reply.length");
 _Static_assert(sizeof(struct play_reply) == 32, "play_reply");
 

@@ -1,0 +1,86 @@
+/* One connection's drain: a ring, what is known of it, and the batch being moved. */
+#ifndef VFIO_RR_DRAIN_H
+#define VFIO_RR_DRAIN_H
+#include "batch.h"
+
+enum payload_mode { PAYLOAD_FULL, PAYLOAD_HASH, PAYLOAD_NONE };
+
+struct region {
+	uint32_t index;
+	uint64_t offset, size;
+	int64_t flags, type, subtype;
+};
+struct handle {
+	uint8_t kind; /* 0: unknown */
+	uint8_t region_count;
+	struct region *regions;
+};
+struct pid_row {
+	uint32_t pid, process;
+};
+
+struct drain {
+	bool open, prepared;
+	struct ring ring;
+	struct streams streams;
+	struct intern intern;
+	struct batch batch;
+	enum payload_mode payload_mode;
+	struct handle *handles; /* by number */
+	size_t handle_count;
+	uint32_t *threads; /* thread row by stream */
+	size_t thread_slots;
+	struct pid_row *pids;
+	size_t pid_count, pid_capacity;
+	uint32_t next_thread, next_process;
+	int64_t next_event;
+	uint64_t last_leave;
+	/* For the recording's report. */
+	int64_t late, damaged, unfinished;
+	/* Of the record being decoded. */
+	struct bytes *bytes;
+	size_t bytes_count, bytes_capacity;
+};
+
+/* Memory that a record carries, its chunks put together. */
+struct bytes {
+	uint16_t where;
+	uint8_t phase;
+	bool goes_on;
+	uint32_t total;
+	size_t length, room; /* room: 0 while `data` is in the ring */
+	uint8_t *data;
+};
+
+/* gather.c */
+int gather(struct drain *drain, const struct stream *stream, struct place place, const struct vrr_record *record);
+const struct bytes *gathered(const struct drain *drain, uint16_t where, uint8_t phase);
+int64_t payload_of(struct drain *drain, const struct bytes *bytes, enum payload_mode mode);
+
+/* objects.c: who calls, and on what */
+struct handle *handle_at(struct drain *drain, uint32_t number);
+uint32_t thread_of(struct drain *drain, const struct stream *stream, const struct vrr_record *record);
+void handle_made(struct drain *drain, uint32_t number, uint8_t kind, const struct vrr_record *record, uint32_t process, int64_t fd);
+const struct region *region_at(const struct drain *drain, uint32_t handle, uint64_t offset);
+void region_told(struct drain *drain, uint32_t handle, const struct bytes *info);
+int pid_set(struct drain *drain, uint32_t pid, uint32_t process);
+uint32_t pid_process(const struct drain *drain, uint32_t pid);
+int thread_set(struct drain *drain, uint32_t stream, uint32_t thread);
+struct region *region_slot(struct handle *handle, uint32_t index);
+
+/* decode.c */
+int decode(struct drain *drain, struct stream *stream, struct place place, const struct vrr_record *record, bool returned);
+
+/* merge.c */
+/* Fills the batch with at most `max` events; finish: all there is, calls that never returned last. -1: no memory. */
+int64_t drain_batch(struct drain *drain, int64_t max, bool finish);
+void drain_done(struct drain *drain);
+
+/* prime.c: what an unfinished trace knows already. NULL, or what is wrong. */
+struct sqlite3;
+const char *prime(struct drain *drain, struct sqlite3 *db);
+
+/* tables.c */
+int tables_register(struct sqlite3 *db, struct drain *drain);
+void drain_close(struct drain *drain);
+#endif

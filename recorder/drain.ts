@@ -1,0 +1,132 @@
+// Moves a ring's records into a trace. Everything of one batch and the ring's new positions go in one transaction, and
+// the ring's space is given back only after it: exactly once, whoever is killed when.
+
+import type Database from 'better-sqlite3';
+import { TraceError } from '../schema/errors.ts';
+import { codecs } from '../schema/trace.ts';
+import { pack } from '../traces/pack.ts';
+import { requireNative } from './native.ts';
+
+export const payloadModes = ['full', 'hash', 'none'] as const;
+export type PayloadMode = (typeof payloadModes)[number];
+
+/** Events of one transaction: more gain nothing, fewer pay the commit too often. */
+const BATCH = 16384;
+
+/** In the order of `nonempty` in native/rings/rings.c. */
+const batchTables = ['process', 'thread', 'handle', 'region', 'site', 'payload', 'memory', 'made', 'loss'] as const;
+
+const inserts: Readonly<Record<(typeof batchTables)[number], string>> = {
+  process: 'INSERT INTO process SELECT * FROM ring_process',
+  thread: 'INSERT INTO thread SELECT * FROM ring_thread',
+  handle: 'INSERT INTO handle SELECT * FROM ring_handle',
+  region: 'INSERT OR REPLACE INTO region SELECT * FROM ring_region',
+  site: 'INSERT INTO site SELECT * FROM ring_site',
+  // OFFSET keeps the inner query whole, so that each payload is packed once.
+  payload: `INSERT INTO payload
+    SELECT id, hash, size, CASE WHEN packed IS NULL THEN codec ELSE ${codecs.LZ4} END, coalesce(packed, data)
+    FROM (SELECT *, CASE WHEN codec = ${codecs.RAW} AND size >= 64 THEN pack(data) END AS packed FROM ring_payload
+          LIMIT -1 OFFSET 0)`,
+  memory: 'INSERT INTO memory SELECT * FROM ring_memory',
+  made: 'INSERT INTO made SELECT * FROM ring_made',
+  loss: "INSERT INTO loss SELECT what, count, 'record' FROM ring_loss",
+};
+
+/** Loads the extension; `db` can then be asked for its clock and open a ring. */
+export function loadRings(db: Database.Database): void {
+  db.loadExtension(requireNative('rings.so'));
+  db.function('pack', { directOnly: true }, (data: unknown) => (Buffer.isBuffer(data) ? pack(data) : null));
+}
+
+export interface DrainOptions {
+  readonly payload: PayloadMode;
+  /** Segments kept ready for writers; 0: there are none any more. */
+  readonly ahead: number;
+}
+
+/** What the ring counted besides records. */
+export type RingStatus = Readonly<Record<string, number>>;
+
+export class Drain {
+  readonly #db: Database.Database;
+  readonly #batch: Database.Statement;
+  readonly #tables: Database.Statement;
+  readonly #done: Database.Statement;
+  readonly #inserts: readonly Database.Statement[];
+  readonly #event: Database.Statement;
+  readonly #forget: Database.Statement;
+  readonly #positions: Database.Statement;
+  readonly #begin: Database.Statement;
+  readonly #commit: Database.Statement;
+  /** Events that had no room on the disk, and the first reason for it. */
+  discarded = 0;
+  failure: string | null = null;
+
+  /** `db` has the extension (loadRings) and a trace's tables; what it holds already is gone on from. */
+  constructor(db: Database.Database, ring: string, options: DrainOptions) {
+    this.#db = db;
+    try {
+      db.prepare('SELECT ring_open(?, ?, ?)').get(ring, options.payload, options.ahead);
+    } catch (error) {
+      throw new TraceError('RING', `${ring} ${(error as Error).message}`, { cause: error });
+    }
+    this.#batch = db.prepare('SELECT ring_batch(?, ?)').pluck();
+    this.#tables = db.prepare('SELECT ring_tables()').pluck();
+    this.#done = db.prepare('SELECT ring_done()');
+    this.#inserts = batchTables.map((table) => db.prepare(inserts[table]));
+    this.#event = db.prepare('INSERT INTO event SELECT * FROM ring_event');
+    this.#forget = db.prepare('DELETE FROM drained');
+    this.#positions = db.prepare('INSERT INTO drained SELECT * FROM ring_drained');
+    this.#begin = db.prepare('BEGIN IMMEDIATE');
+    this.#commit = db.prepare('COMMIT');
+  }
+
+  /** Moves one batch; the number of events in it. `finish`: nobody writes any more, so what was never answered comes too. */
+  step(finish = false): number {
+    const events = this.#batch.get(BATCH, finish ? 1 : 0) as number;
+    if (events > 0) {
+      if (this.failure !== null) this.discarded += events;
+      else if (!this.#store(events)) return 0;
+    }
+    this.#done.get();
+    return events;
+  }
+
+  /** False: a reader has the file locked; the same batch comes again. */
+  #store(events: number): boolean {
+    try {
+      this.#begin.run();
+      const nonempty = this.#tables.get() as number;
+      this.#inserts.forEach((insert, bit) => {
+        if (nonempty & (1 << bit)) insert.run();
+      });
+      this.#event.run();
+      this.#forget.run();
+      this.#positions.run();
+      this.#commit.run();
+      return true;
+    } catch (error) {
+      if (this.#db.inTransaction) this.#db.exec('ROLLBACK');
+      if ((error as { code?: string }).code === 'SQLITE_BUSY') return false;
+      if (!isFull(error)) throw error;
+      this.failure = (error as Error).message;
+      this.discarded += events;
+      return true;
+    }
+  }
+
+  status(): RingStatus {
+    const rows = this.#db.prepare('SELECT name, value FROM ring_status').raw().all() as [string, number][];
+    return Object.fromEntries(rows);
+  }
+
+  close(): void {
+    this.#db.prepare('SELECT ring_close()').get();
+  }
+}
+
+/** Whether the file could not grow: the program must go on all the same. */
+function isFull(error: unknown): boolean {
+  const code = (error as { code?: string }).code ?? '';
+  return code === 'SQLITE_FULL' || code.startsWith('SQLITE_IOERR');
+}
