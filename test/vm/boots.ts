@@ -16,4 +16,12 @@ export const boots: Boot[] = [
   { name: 'lab', kernel: 'lab', qemu: TWO_EDUS, groups: ['clients', 'seccomp'], seconds: 900 },
   { name: 'debian-6.1', kernel: '6.1', qemu: TWO_EDUS, groups: ['clients'], seconds: 600 },
   { name: 'debian-7.2', kernel: '7.2', qemu: TWO_EDUS, groups: ['clients'], seconds: 600 },
+  {
+    name: 'lab-programs',
+    kernel: 'lab',
+    qemu: `${TWO_EDUS} -device e1000,addr=06.0,romfile=`,
+    groups: ['programs'],
+    seconds: 600,
+  },
+  { name: 'lab-kill', kernel: 'lab', qemu: TWO_EDUS, groups: ['kill'], seconds: 900, env: { SMP: '2' } },
 ];

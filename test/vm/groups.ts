@@ -1,8 +1,12 @@
 // What a boot can be asked to run.
 import type { Job } from './job.ts';
 import { clientJobs, seccompJobs } from './jobs-clients.ts';
+import { killJobs } from './jobs-kill.ts';
+import { programJobs } from './jobs-programs.ts';
 
 export const groups: Record<string, () => Job[]> = {
   clients: clientJobs,
   seccomp: seccompJobs,
+  kill: killJobs,
+  programs: programJobs,
 };

@@ -22,7 +22,16 @@ const say = (line: string): void => {
 
 function setUp(): void {
   const need = runProgram(
-    [join(root, 'test/vm/need.sh'), 'qemu-system-x86', 'strace', 'sqlite3', 'gcc', 'make', 'linux-libc-dev'],
+    [
+      join(root, 'test/vm/need.sh'),
+      'qemu-system-x86',
+      'dpdk-dev',
+      'strace',
+      'sqlite3',
+      'gcc',
+      'make',
+      'linux-libc-dev',
+    ],
     { seconds: 600 },
   );
   if (need.status !== 0) throw new Error(need.err.trim());

@@ -1,0 +1,74 @@
+// Programs that others wrote, recorded call for call.
+import { existsSync } from 'node:fs';
+
+import Database from 'better-sqlite3';
+
+import { bindAll, EDU } from './clients.ts';
+import { type Job, Skip } from './job.ts';
+import { expectSameAsStrace, expectWhole, recordUnderStrace } from './record.ts';
+import { expectStatus, type Ran, runProgram } from './run-program.ts';
+
+export const NIC = '0000:00:06.0';
+
+const TESTPMD = [
+  ...['dpdk-testpmd', '--no-huge', '-m', '256', '--iova-mode=va', '-a', NIC, '--no-telemetry', '--lcores=0@0,1@0'],
+  ...['--', '-i', '--total-num-mbufs=2048'],
+];
+const TESTPMD_INPUT = 'show port info 0\nstart tx_first\nshow port stats all\nstop\nquit\n';
+
+const qemu = (device: string): string[] => [
+  ...['qemu-system-x86_64', '-M', 'q35,accel=tcg', '-m', '64', '-display', 'none', '-nic', 'none', '-monitor', 'none'],
+  ...['-serial', 'null', '-device', `vfio-pci,host=${device}`],
+  // with nothing to boot the firmware asks for a reset after a millisecond, and -no-reboot makes that the end
+  ...['-boot', 'reboot-timeout=1', '-no-reboot'],
+];
+
+function bindNic(): void {
+  bindAll();
+  if (!existsSync(`/sys/bus/pci/devices/${NIC}`)) throw new Skip(`no e1000 at ${NIC}`);
+  expectStatus('bind.sh', runProgram(['test/vm/bind.sh', NIC]));
+}
+
+function judged(name: string, argv: string[], flags: string[], input = ''): { run: Ran; trace: string; calls: number } {
+  const trace = `/tmp/${name}.vrr`;
+  const log = `/tmp/${name}.strace`;
+  const run = expectStatus(name, recordUnderStrace(trace, log, argv, { flags, input, seconds: 170 }));
+  const calls = expectSameAsStrace(trace, log);
+  expectWhole(trace);
+  return { run, trace, calls };
+}
+
+const count = (trace: string, where: string): number => {
+  const db = new Database(trace, { readonly: true });
+  try {
+    return (db.prepare(`SELECT count(*) AS n FROM call WHERE ${where}`).get() as { n: number }).n;
+  } finally {
+    db.close();
+  }
+};
+
+function testpmd(): void {
+  bindNic();
+  if (!existsSync('/usr/bin/dpdk-testpmd')) throw new Skip('dpdk-testpmd (package dpdk-dev) is not installed');
+  const { run, trace } = judged('testpmd', TESTPMD, ['--mmio=pass'], TESTPMD_INPUT);
+  if (!/TX-packets: 32 /.test(run.out)) throw new Error('testpmd sent no 32 packets');
+  if (count(trace, `name = 'VFIO_IOMMU_MAP_DMA'`) === 0) throw new Error('no mapping in the trace');
+  const db = new Database(trace, { readonly: true });
+  const named = (db.prepare('SELECT count(*) AS n FROM loss').get() as { n: number }).n;
+  db.close();
+  if (named === 0) throw new Error('the trace does not say that mapped accesses are not in it');
+}
+
+function qemuWith(name: string, device: string): void {
+  bindNic();
+  const { trace } = judged(name, qemu(device), ['--mmio=hide']);
+  if (count(trace, `name = 'mmap' AND kind = 'device'`) > 0)
+    throw new Error('QEMU mapped a region that was to be hidden');
+  if (count(trace, `name IN ('pread', 'pwrite') AND kind = 'device'`) === 0) throw new Error('no access in the trace');
+}
+
+export const programJobs = (): Job[] => [
+  { name: 'dpdk-testpmd on an e1000 recorded call for call', run: testpmd },
+  { name: 'QEMU with edu recorded call for call', run: () => qemuWith('qemu-edu', EDU) },
+  { name: 'QEMU with an e1000 recorded call for call', run: () => qemuWith('qemu-e1000', NIC) },
+];
