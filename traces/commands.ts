@@ -2,6 +2,7 @@
 
 import type { CommandModule } from 'yargs';
 import { TraceError } from '../schema/errors.ts';
+import { checkCommand } from './check/command.ts';
 import { diffCommand } from './diff/command.ts';
 import { info } from './info.ts';
 import type { Io } from './io.ts';
@@ -78,5 +79,12 @@ function statesCommand(io: Io): CommandModule<object, { trace: string; range: st
 }
 
 export function traceCommands(io: Io): CommandModule[] {
-  return [infoCommand(io), showCommand(io), queryCommand(io), statesCommand(io), diffCommand(io)] as CommandModule[];
+  return [
+    infoCommand(io),
+    showCommand(io),
+    queryCommand(io),
+    statesCommand(io),
+    checkCommand(io),
+    diffCommand(io),
+  ] as CommandModule[];
 }
