@@ -24,7 +24,8 @@ fi
 
 if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
 	echo 'installing packages (compiling better-sqlite3 takes about two minutes)…' >&2
-	npm ci --ignore-scripts --no-audit --no-fund >&2 || fail 'npm ci failed'
+	# Not `npm ci`: the lock file has no entries for other platforms' optional packages, and ci insists on them.
+	npm install --no-save --ignore-scripts --no-audit --no-fund >&2 || fail 'npm install failed'
 	npm rebuild --no-audit --no-fund >&2 || fail 'a package could not be compiled'
 	touch node_modules/.package-lock.json
 fi
