@@ -1,0 +1,144 @@
+// `vfio-rr play`: the command's options, and its work from them to an exit code.
+
+import { existsSync } from 'node:fs';
+import { execPath } from 'node:process';
+import { fileURLToPath } from 'node:url';
+import type { CommandModule } from 'yargs';
+import { exitCodes, TraceError } from '../../schema/errors.ts';
+import type { Io } from '../../traces/io.ts';
+import type { Remark } from './machine.ts';
+import type { Plan } from './plan.ts';
+import type { Matching } from './recorded.ts';
+import { play } from './session.ts';
+
+export interface PlayCommand {
+  readonly trace: string | undefined;
+  /** PROFILE or PROFILE:NAME each. */
+  readonly emulate: readonly string[];
+  readonly faults: readonly string[];
+  readonly seed: number | undefined;
+  readonly match: Matching | undefined;
+  /** Where to record the run. */
+  readonly record: string | undefined;
+  readonly force: boolean;
+  /** Bytes, or `none`. */
+  readonly memlock: string;
+  /** Program and arguments. */
+  readonly command: readonly string[];
+}
+
+function memlockOf(text: string): bigint | null {
+  if (text === 'none') return null;
+  if (!/^\d+$/.test(text)) throw new TraceError('USAGE', `--memlock ${text}: give a number of bytes, or none`);
+  return BigInt(text);
+}
+
+function planOf(c: PlayCommand): Plan {
+  const memlock = memlockOf(c.memlock);
+  if (c.trace !== undefined && c.emulate.length > 0)
+    throw new TraceError('USAGE', 'either a trace or --emulate answers the program: leave one of them out');
+  if (c.trace !== undefined) {
+    if (c.faults.length > 0 || c.seed !== undefined)
+      throw new TraceError('USAGE', '--fault and --seed go with --emulate: a trace answers as it was recorded');
+    if (!existsSync(c.trace)) throw new TraceError('USAGE', `no file ${c.trace}`);
+    return { kind: 'trace', path: c.trace, matching: c.match ?? 'strict', memlock };
+  }
+  if (c.match !== undefined) throw new TraceError('USAGE', '--match goes with a trace');
+  throw new TraceError('USAGE', 'what is to answer the program? Name a trace, or --emulate PROFILE');
+}
+
+/** The recorder runs the program then, and is itself what is played. */
+function recording(c: PlayCommand): readonly string[] {
+  if (c.record === undefined) return c.command;
+  const source = import.meta.url.endsWith('.ts');
+  const cli = fileURLToPath(new URL(source ? '../../cli.ts' : '../../cli.js', import.meta.url));
+  const force = c.force ? ['--force'] : [];
+  return [
+    execPath,
+    ...(source ? ['--import', 'tsx'] : []),
+    cli,
+    'record',
+    '-o',
+    c.record,
+    ...force,
+    '--',
+    ...c.command,
+  ];
+}
+
+/** Plays, tells what is to be told, and sets the exit code. */
+export async function playCommandWork(c: PlayCommand, io: Io): Promise<void> {
+  if (c.command.length === 0)
+    throw new TraceError('USAGE', 'name the program behind --: vfio-rr play --emulate edu -- PROGRAM …');
+  const plan = planOf(c);
+  const played = await play(plan, { command: recording(c), env: io.env });
+  const failed = tell(played.remarks, io);
+  io.exit(played.status === 0 && failed ? exitCodes.divergence : played.status);
+}
+
+function tell(remarks: readonly Remark[], io: Io): boolean {
+  for (const r of remarks) io.err(`vfio-rr: ${r.text}\n`);
+  return remarks.some((r) => r.failed);
+}
+
+/** As yargs gives them. */
+interface Options {
+  readonly trace?: string;
+  readonly emulate: readonly string[];
+  readonly fault: readonly string[];
+  readonly seed?: number;
+  readonly match?: Matching;
+  readonly record?: string;
+  readonly force: boolean;
+  readonly memlock: string;
+  readonly '--'?: readonly string[];
+}
+
+export function playCommand(io: Io): CommandModule {
+  return {
+    command: 'play [trace]',
+    describe: 'Run a program with the emulator or a trace as its VFIO devices: no root, no VFIO in the kernel',
+    builder: (y) =>
+      y
+        .positional('trace', { describe: 'A recording that answers', type: 'string' })
+        .option('emulate', {
+          describe: 'PROFILE[:NAME]: an emulated device, with its address or UUID',
+          type: 'string',
+          array: true,
+          nargs: 1,
+          default: [] as string[],
+        })
+        .option('fault', {
+          describe: "What goes wrong, such as 'SET_STATE:STOP_COPY=EIO@2'",
+          type: 'string',
+          array: true,
+          nargs: 1,
+          default: [] as string[],
+        })
+        .option('seed', { describe: "Of the emulator's random numbers", type: 'number' })
+        .option('match', {
+          describe: 'How a trace answers: strict, each thread in the recorded order; register, by what is accessed',
+          choices: ['strict', 'register'] as const,
+        })
+        .option('record', { describe: 'Record the run as a trace', type: 'string', nargs: 1 })
+        .option('force', { describe: 'Overwrite the recording', type: 'boolean', default: false })
+        .option('memlock', {
+          describe: 'Bytes that a process may lock for DMA, as RLIMIT_MEMLOCK; or none',
+          type: 'string',
+          default: 'none',
+        })
+        .example('$0 play --emulate edu -- ./driver 0000:00:04.0', 'an emulated device')
+        .example('$0 play --emulate v1-dirty --record out.vrr -- qemu-system-x86_64 …', 'and its recording')
+        .example('$0 play field.vrr --match register -- ./driver', 'a recording answers'),
+    handler: async (argv) => {
+      const a = argv as unknown as Options;
+      await playCommandWork(
+        {
+          ...{ trace: a.trace, emulate: a.emulate, faults: a.fault, seed: a.seed, match: a.match },
+          ...{ record: a.record, force: a.force, memlock: a.memlock, command: a['--'] ?? [] },
+        },
+        io,
+      );
+    },
+  };
+}

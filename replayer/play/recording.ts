@@ -1,0 +1,140 @@
+// A trace as answers to look up: which calls were made on which open file, in which order, and what else happened between.
+
+import { recordFlags } from '../../schema/event.ts';
+import type { TraceEvent } from '../../traces/event.ts';
+import type { Trace } from '../../traces/trace.ts';
+
+/** Calls that the play server answers. Others (poll, dup, close …) the program makes on real descriptors. */
+const answered: ReadonlySet<string> = new Set(['ioctl', 'pread', 'pwrite', 'read', 'write', 'mmap']);
+const played: ReadonlySet<string> = new Set(['container', 'group', 'device', 'data', 'iommufd', 'pgfault', 'veventq']);
+
+/** What a call is looked up by: what it is, without its argument's content. */
+export function keyOf(
+  op: string,
+  request: number | null,
+  feature: number | null,
+  a: bigint | null,
+  length: number | null,
+): string {
+  if (op === 'ioctl') return `ioctl ${request} ${feature ?? ''}`;
+  if (op === 'pread' || op === 'pwrite') return `${op} ${a} ${length}`;
+  return op === 'mmap' ? `mmap ${a}` : op; // read and write of a stream: in order, whatever their length
+}
+
+/** Calls of one recorded thread on one open file, by event id. */
+export interface Queue {
+  readonly ids: number[];
+  readonly keys: string[];
+  next: number;
+}
+interface Kept {
+  readonly ids: number[];
+  /** Those before it are used up. */
+  next: number;
+}
+export interface Lane {
+  /** By recorded thread. */
+  readonly queues: Map<number, Queue>;
+  /** All calls of the same key. */
+  readonly byKey: Map<string, Kept>;
+}
+/** An eventfd was seen to be signalled: the read that found it, and how often it had been. */
+interface Wake {
+  readonly id: number;
+  readonly handle: number;
+  readonly times: number;
+}
+
+export class Recording {
+  readonly trace: Trace;
+  readonly lanes = new Map<number, Lane>();
+  /** Successful and failed opens, by path. */
+  readonly opens = new Map<string, Kept>();
+  readonly wakes: Wake[] = [];
+  /** Ids of all answerable calls in order, and which have been used. */
+  readonly ids: number[] = [];
+  readonly used = new Set<number>();
+  /** Device mappings whose loads and stores are not in the trace. */
+  unseenMaps = 0;
+  private readonly offsets = new Map<string, bigint>();
+  private readonly interned = new Map<string, string>();
+
+  constructor(trace: Trace) {
+    this.trace = trace;
+    for (const r of trace.regions) this.offsets.set(`${trace.resolve(r.handle)}:${r.index}`, r.offset);
+    for (const e of trace.events()) this.take(e);
+  }
+
+  private take(e: TraceEvent): void {
+    if (e.op === 'open') this.takeOpen(e);
+    else if (e.kind === 'eventfd' && e.op === 'read' && (e.ret ?? 0) === 8)
+      this.wakes.push({ id: e.id, handle: e.handle, times: Number(e.val ?? 1n) });
+    else if (answered.has(e.op) && played.has(e.kind)) this.takeCall(e);
+  }
+
+  private takeOpen(e: TraceEvent): void {
+    const path = e.input?.toString('utf8').replace(/\0.*$/s, '');
+    if (!path || !/^\/dev\/(vfio\/|iommu$)/.test(path)) return;
+    const kept = this.opens.get(path);
+    if (kept) kept.ids.push(e.id);
+    else this.opens.set(path, { ids: [e.id], next: 0 });
+    this.ids.push(e.id);
+  }
+
+  private takeCall(e: TraceEvent): void {
+    const key = this.intern(keyOf(e.op, e.request, e.feature, this.fileOffset(e), e.length));
+    let lane = this.lanes.get(e.handle);
+    if (!lane) {
+      lane = { queues: new Map(), byKey: new Map() };
+      this.lanes.set(e.handle, lane);
+    }
+    let queue = lane.queues.get(e.thread);
+    if (!queue) {
+      queue = { ids: [], keys: [], next: 0 };
+      lane.queues.set(e.thread, queue);
+    }
+    queue.ids.push(e.id);
+    queue.keys.push(key);
+    const kept = lane.byKey.get(key);
+    if (kept) kept.ids.push(e.id);
+    else lane.byKey.set(key, { ids: [e.id], next: 0 });
+    this.ids.push(e.id);
+    if (e.op === 'mmap' && (e.ret ?? -1) >= 0 && e.kind === 'device') this.unseenMaps++;
+  }
+
+  private intern(key: string): string {
+    const known = this.interned.get(key);
+    if (known !== undefined) return known;
+    this.interned.set(key, key);
+    return key;
+  }
+
+  /** Offset of a region access in the device file; a mapping's too. */
+  fileOffset(e: TraceEvent): bigint | null {
+    if (e.a === null || e.region === null) return e.a;
+    return e.a + (this.offsets.get(`${e.handle}:${e.region}`) ?? 0n);
+  }
+
+  /** The event whose handle was made by `e`, by number; 0 none. */
+  madeBy(e: TraceEvent): number {
+    return e.made === 0 ? 0 : this.trace.resolve(e.made);
+  }
+
+  /** The eventfd that a descriptor of the recorded program was at an event; 0: not known. */
+  eventfdAt(e: TraceEvent, fd: number): number {
+    let found = 0;
+    let opened = -1;
+    for (const h of this.trace.handles.values()) {
+      if (h.kind !== 'eventfd' || h.fd !== fd || h.process !== e.process) continue;
+      if ((h.opened ?? 0) > e.id || (h.closed !== null && h.closed < e.id) || (h.opened ?? 0) < opened) continue;
+      opened = h.opened ?? 0;
+      found = this.trace.resolve(h.id);
+    }
+    return found;
+  }
+
+  /** Whether the program was given this GET_REGION_INFO answer without its MMAP flag (--mmio=hide). */
+  hid(e: TraceEvent): boolean {
+    return (e.flags & recordFlags.HIDDEN) !== 0;
+  }
+}

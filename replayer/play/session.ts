@@ -1,0 +1,170 @@
+// One played run: the directory, the thread that answers, the program.
+
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { constants as osConstants, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { type ErrorCode, TraceError } from '../../schema/errors.ts';
+import { environment } from '../../schema/event.ts';
+import { play_request, playOps } from '../../schema/play.ts';
+import type { Remark } from './machine.ts';
+import type { Plan } from './plan.ts';
+import type { PlayCounts } from './server.ts';
+
+export interface WorkerData {
+  readonly dir: string;
+  readonly plan: Plan;
+  readonly waiting: SharedArrayBuffer;
+}
+export type FromWorker =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'done'; readonly counts: PlayCounts; readonly remarks: readonly Remark[] }
+  | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string };
+
+export interface Played {
+  /** The program's exit status, 128 + signal when killed. */
+  readonly status: number;
+  readonly counts: PlayCounts;
+  readonly remarks: readonly Remark[];
+}
+
+export interface Launch {
+  /** Program and arguments. */
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly stdio?: 'inherit' | 'ignore';
+}
+
+/** The library that the program is to preload. */
+export function playLibrary(): string {
+  const here = fileURLToPath(import.meta.url);
+  const up = here.includes('/dist/') ? '../../../' : '../../';
+  return fileURLToPath(new URL(`${up}native/build/libvfio-rr-play.so`, import.meta.url));
+}
+
+function makeDirectory(): string {
+  let base = tmpdir();
+  try {
+    accessSync('/dev/shm', constants.W_OK);
+    base = '/dev/shm';
+  } catch {
+    // no tmpfs there: device memory that is mapped lies on a disk then
+  }
+  const dir = mkdtempSync(join(base, 'vfio-rr-play-'));
+  for (const name of ['reply', 'fd', 'ram', 'root']) mkdirSync(join(dir, name), { mode: 0o700 });
+  execFileSync('mkfifo', ['-m', '600', join(dir, 'requests')]);
+  return dir;
+}
+
+/** A request of the server's own. */
+function note(op: number): Buffer {
+  const bytes = Buffer.alloc(play_request.size);
+  bytes.writeUInt32LE(bytes.length, 0);
+  bytes.writeUInt16LE(op, 4);
+  return bytes;
+}
+
+/** How often a quiet program lets virtual time go on, ms. */
+const TICK = 5;
+
+function startTicks(requests: number, flag: Int32Array): NodeJS.Timeout {
+  let before = -1;
+  const tick = note(playOps.tick);
+  return setInterval(() => {
+    const served = Atomics.load(flag, 1);
+    if (Atomics.load(flag, 0) === 1 && served === before) writeSync(requests, tick);
+    before = Atomics.load(flag, 1);
+  }, TICK);
+}
+
+function ended(child: ChildProcess, program: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    child.on('error', (error: NodeJS.ErrnoException) =>
+      reject(
+        new TraceError(
+          'USAGE',
+          error.code === 'ENOENT' ? `no program ${program} in PATH` : `${program} does not start: ${error.message}`,
+        ),
+      ),
+    );
+    child.on('exit', (code, signal) => resolve(signal ? 128 + osConstants.signals[signal] : (code ?? 0)));
+  });
+}
+
+/** Run from source, tsx does not reach into workers by itself. */
+function startWorker(workerData: WorkerData): Worker {
+  if (!import.meta.url.endsWith('.ts')) return new Worker(new URL('./worker.js', import.meta.url), { workerData });
+  const source = new URL('./worker.ts', import.meta.url).href;
+  return new Worker(`import('tsx/esm/api').then((tsx) => (tsx.register(), import('${source}')))`, {
+    eval: true,
+    workerData,
+  });
+}
+
+class Answering {
+  readonly ready: Promise<void>;
+  readonly done: Promise<{ counts: PlayCounts; remarks: readonly Remark[] }>;
+  constructor(data: WorkerData) {
+    const worker = startWorker(data);
+    let isReady: () => void = () => {};
+    let broke: (e: Error) => void = () => {};
+    this.ready = new Promise((resolve, reject) => {
+      isReady = resolve;
+      broke = reject;
+    });
+    this.done = new Promise((resolve, reject) => {
+      const fail = (error: Error): void => {
+        broke(error);
+        reject(error);
+      };
+      worker.on('error', fail);
+      worker.on('message', (m: FromWorker) => {
+        if (m.kind === 'ready') isReady();
+        else if (m.kind === 'done') resolve(m);
+        else fail(new TraceError(m.code, m.message));
+      });
+    });
+    this.done.catch(() => {}); // reported where it is awaited
+  }
+}
+
+/** Runs the program with the plan's devices until it ends. */
+export async function play(plan: Plan, launch: Launch): Promise<Played> {
+  const library = playLibrary();
+  if (!existsSync(library)) throw new TraceError('HOST', `${library} is missing; run \`npm run build:native\` first`);
+  const dir = makeDirectory();
+  const waiting = new SharedArrayBuffer(8);
+  const requests = openSync(join(dir, 'requests'), 'r+');
+  let ticks: NodeJS.Timeout | undefined;
+  try {
+    const answering = new Answering({ dir, plan, waiting });
+    await answering.ready;
+    ticks = startTicks(requests, new Int32Array(waiting));
+    const [program = '', ...args] = launch.command;
+    const preload = launch.env.LD_PRELOAD;
+    const child = spawn(program, args, {
+      stdio: launch.stdio ?? 'inherit',
+      env: { ...launch.env, [environment.play]: dir, LD_PRELOAD: preload ? `${preload}:${library}` : library },
+    });
+    // A program that outlives a broken server gets EIO from it; a server that breaks ends the run.
+    const status = await Promise.race([ended(child, program), answering.done.then(() => 0)]);
+    writeSync(requests, note(playOps.end));
+    return { status, ...(await answering.done) };
+  } finally {
+    clearInterval(ticks);
+    closeSync(requests);
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
