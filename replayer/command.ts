@@ -12,6 +12,7 @@ import { replay } from './replay.ts';
 import { exitOf, reportLines } from './report.ts';
 import { createResult } from './result.ts';
 import type { Target } from './target.ts';
+import type { Verdict } from './verdict.ts';
 
 export interface ReplayCommand {
   readonly path: string;
@@ -60,53 +61,60 @@ function lastEvent(trace: Trace, until: string | undefined): number {
   throw new TraceError('USAGE', `--until ${until}: no event of the trace matches`);
 }
 
-export async function replayCommandWork(c: ReplayCommand, io: Io): Promise<void> {
+/** Replays a trace as the command does, and gives the verdict; the target is gone afterwards. */
+export async function replayTrace(
+  c: ReplayCommand,
+  progress?: (done: number, total: number) => void,
+): Promise<Verdict> {
   const map = parseMaps(c.maps);
   const trace = openTrace(c.path);
   try {
     const until = lastEvent(trace, c.until);
-    const result = c.output === undefined ? null : createResult(trace, c.output, c.force);
+    const { target, hosted } = await openTarget(c);
     try {
-      const { target, hosted } = await openTarget(c);
+      const places: Places = hosted ? await findPlaces(trace, new Host(target), map) : samePlaces(trace, map);
+      const result = c.output === undefined ? null : createResult(trace, c.output, c.force);
+      const total = Math.min(trace.count(), until);
       try {
-        const places: Places = hosted ? await findPlaces(trace, new Host(target), map) : samePlaces(trace, map);
-        const total = Math.min(trace.count(), until);
         const verdict = await replay({
           ...{ trace, target, places, until, speed: c.speed, masks: c.masks, raw: c.raw, stop: c.stop },
           ...{ patience: c.patience, settle: c.settle },
           ...(result ? { seen: (expected, actual) => result.add(expected, actual) } : {}),
-          progress: progressOf(io, total),
+          ...(progress ? { progress: (done) => progress(done, total) } : {}),
         });
         result?.finish(verdict);
-        if (c.json) io.out(`${JSON.stringify(verdict)}\n`);
-        else for (const line of reportLines(verdict)) io.out(`${line}\n`);
-        io.exit(exitOf(verdict));
-      } finally {
-        await target.close();
+        return verdict;
+      } catch (error) {
+        result?.abandon();
+        throw error;
       }
-    } catch (error) {
-      result?.abandon();
-      throw error;
+    } finally {
+      await target.close();
     }
   } finally {
     trace.close();
   }
 }
 
-/** On a terminal, from a second on. */
-function progressOf(io: Io, total: number): (done: number) => void {
-  if (!io.terminal) return () => {};
+async function replayAndReport(c: ReplayCommand, io: Io): Promise<void> {
+  const verdict = await replayTrace(c, io.terminal ? progressOn(io) : undefined);
+  if (c.json) io.out(`${JSON.stringify(verdict)}\n`);
+  else for (const line of reportLines(verdict)) io.out(`${line}\n`);
+  io.exit(exitOf(verdict));
+}
+
+/** A bar, from a second on. */
+function progressOn(io: Io): (done: number, total: number) => void {
   const started = performance.now();
   let shown = 0;
-  return (done) => {
+  return (done, total) => {
     const now = performance.now();
     if (now - started < 1000 || (now - shown < 100 && done < total)) return;
     shown = now;
     const width = 30;
     const full = Math.round((width * done) / Math.max(1, total));
-    io.err(
-      `\r${'#'.repeat(full)}${'.'.repeat(width - full)} ${done} of ${total} calls${done >= total ? '\r\x1b[K' : ''}`,
-    );
+    const bar = `${'#'.repeat(full)}${'.'.repeat(width - full)} ${done} of ${total} calls`;
+    io.err(`\r${bar}${done >= total ? '\r\x1b[K' : ''}`);
   };
 }
 
@@ -178,7 +186,7 @@ export function replayCommand(io: Io): CommandModule {
         .example("$0 replay run.vrr --until '@name:VFIO_DEVICE_RESET'", 'up to the first reset'),
     handler: async (argv) => {
       const a = argv as unknown as Options;
-      await replayCommandWork(
+      await replayAndReport(
         {
           ...{ path: a.trace, on: a.on, agent: a.agent, maps: a.map, output: a.o, force: a.force, until: a.until },
           ...{ speed: a.speed, masks: a.mask, raw: a.raw, patience: a.patience, settle: a.settle },

@@ -64,7 +64,8 @@ class Writer implements Result {
     const dur = actual === expected ? 0 : (actual.dur ?? 0);
     const same = equal(expected.output, actual.output);
     const outp = same || !actual.output || actual.val !== null ? null : this.#keep(actual.output);
-    const val = actual.val === null ? null : BigInt.asIntN(64, actual.val);
+    const width = Math.min(8, actual.output?.length ?? 8); // val is signed, of its own width
+    const val = actual.val === null ? null : BigInt.asIntN(8 * (width || 8), actual.val);
     this.#row.run(expected.id, this.#clock, dur, actual.ret, val, outp, same ? 1 : 0);
     this.#clock += dur;
     for (const m of actual.memory) if (m.phase === 'out' && m.bytes) this.#remember(expected, m);
