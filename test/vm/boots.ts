@@ -23,5 +23,6 @@ export const boots: Boot[] = [
     groups: ['programs'],
     seconds: 600,
   },
+  { name: 'lab-sanitizers', kernel: 'lab', qemu: TWO_EDUS, groups: ['sanitizers'], seconds: 900 },
   { name: 'lab-kill', kernel: 'lab', qemu: TWO_EDUS, groups: ['kill'], seconds: 900, env: { SMP: '2' } },
 ];

@@ -3,10 +3,12 @@ import type { Job } from './job.ts';
 import { clientJobs, seccompJobs } from './jobs-clients.ts';
 import { killJobs } from './jobs-kill.ts';
 import { programJobs } from './jobs-programs.ts';
+import { sanitizerJobs } from './jobs-sanitizers.ts';
 
 export const groups: Record<string, () => Job[]> = {
   clients: clientJobs,
   seccomp: seccompJobs,
   kill: killJobs,
   programs: programJobs,
+  sanitizers: sanitizerJobs,
 };

@@ -20,6 +20,13 @@ const say = (line: string): void => {
   process.stdout.write(`${line}\n`);
 };
 
+const SANITIZERS = ['address,undefined', 'thread'];
+
+function make(folder: string, targets: string[]): void {
+  const made = runProgram(['make', '-s', '-C', join(root, folder), ...targets], { seconds: 300 });
+  if (made.status !== 0) throw new Error(made.err.trim());
+}
+
 function setUp(): void {
   const need = runProgram(
     [
@@ -35,8 +42,9 @@ function setUp(): void {
     { seconds: 600 },
   );
   if (need.status !== 0) throw new Error(need.err.trim());
-  const made = runProgram(['make', '-s', '-C', join(root, 'test/clients'), 'all', 'static', 'raw'], { seconds: 300 });
-  if (made.status !== 0) throw new Error(made.err.trim());
+  for (const target of [['all', 'static', 'raw'], ...SANITIZERS.map((s) => [`SAN=${s}`, 'all'])])
+    make('test/clients', target);
+  for (const s of SANITIZERS) make('native', [`SAN=${s}`, 'interposer']);
 }
 
 /** The guest's own tally; a guest that died counts as one failure more. */

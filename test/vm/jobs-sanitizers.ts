@@ -1,0 +1,65 @@
+// The clients once more with the recorder's library built under a sanitizer: ASan and UBSan for its memory, TSan for
+// its threads. The client is built the same way, because a sanitizer must own the whole process.
+import { existsSync } from 'node:fs';
+
+import { type Client, canRun, clients, prepare } from './clients.ts';
+import { type Job, Skip } from './job.ts';
+import { plain } from './jobs-clients.ts';
+import { expectSameOutcome, expectWhole, record } from './record.ts';
+import { expectStatus, runProgram } from './run-program.ts';
+
+const LIBRARY = 'native/build/libvfio-rr.so';
+
+/** As make's SAN= makes of it. */
+const folder = (sanitizers: string): string => sanitizers.replaceAll(',', '-');
+
+/** In the guest alone: the plain library's path shows the sanitized one. */
+function mount(sanitizers: string): void {
+  const built = `native/build/${folder(sanitizers)}/libvfio-rr.so`;
+  if (!existsSync(built)) throw new Skip(`${built} is not built; make -C native SAN=${sanitizers} interposer`);
+  expectStatus('mount', runProgram(['mount', '--bind', built, LIBRARY]));
+}
+
+const unmount = (): void => void expectStatus('umount', runProgram(['umount', LIBRARY]));
+
+/** What a sanitizer says goes to the client's error output, and the client then ends with this. */
+const FOUND = 99;
+const env = {
+  ASAN_OPTIONS: `exitcode=${FOUND}:detect_leaks=0:verify_asan_link_order=0`,
+  UBSAN_OPTIONS: `halt_on_error=1:print_stacktrace=1:exitcode=${FOUND}`,
+  TSAN_OPTIONS: `exitcode=${FOUND}:halt_on_error=1`,
+};
+
+function sanitized(client: Client, sanitizers: string): void {
+  const before = plain(client);
+  const [program, ...args] = client.argv as [string, ...string[]];
+  const trace = `/tmp/${client.name}-${folder(sanitizers)}.vrr`;
+  mount(sanitizers);
+  try {
+    prepare(client);
+    const argv = [program.replace('/build/', `/build/${folder(sanitizers)}/`), ...args];
+    const run = record(trace, argv, { env, seconds: 170 });
+    if (/runtime error|Sanitizer/.test(run.err)) throw new Error(run.err.trim().slice(0, 1500));
+    expectSameOutcome(before, run);
+    expectWhole(trace);
+  } finally {
+    unmount();
+  }
+}
+
+const under = (sanitizers: string, which: (client: Client) => boolean): Job[] =>
+  clients.filter(which).map((client) => ({
+    name: `${client.name} recorded under ${sanitizers}`,
+    run: () => {
+      if (!canRun(client)) throw new Skip(`this kernel has no ${client.needs}`);
+      sanitized(client, sanitizers);
+    },
+  }));
+
+// TSan does not follow fork() in a process with threads, nor a child that goes on; those clients are left to ASan.
+const THREADED = ['threads', 'threads-two', 'edu-group', 'mtty-cdev'];
+
+export const sanitizerJobs = (): Job[] => [
+  ...under('address,undefined', () => true),
+  ...under('thread', (client) => THREADED.includes(client.name)),
+];
