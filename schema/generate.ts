@@ -267,9 +267,14 @@ function nameProofs(names: Bits | Values): string[] {
   );
 }
 
+/** The layouts that the kernel's headers have under the same name. */
+export function kernelStructs(): Struct[] {
+  return structsIn().filter((s) => /^(vfio|iommu)_/.test(s.name) && !unnamed.has(s.name));
+}
+
 export function proof(): string {
   const structs = structsIn();
-  const kernel = structs.filter((s) => /^(vfio|iommu)_/.test(s.name) && !unnamed.has(s.name));
+  const kernel = kernelStructs();
   const named = new Set(structs.flatMap((s) => s.fields.flatMap((f) => (f.names ? nameProofs(f.names) : []))));
   for (const c of calls)
     if (c.arg.kind === 'value' && c.arg.field.names) for (const p of nameProofs(c.arg.field.names)) named.add(p);
