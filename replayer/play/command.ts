@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { CommandModule } from 'yargs';
 import { exitCodes, TraceError } from '../../schema/errors.ts';
 import type { Io } from '../../traces/io.ts';
+import { specOf } from './emulated.ts';
 import type { Remark } from './machine.ts';
 import type { Plan } from './plan.ts';
 import type { Matching } from './recorded.ts';
@@ -44,7 +45,10 @@ function planOf(c: PlayCommand): Plan {
     return { kind: 'trace', path: c.trace, matching: c.match ?? 'strict', memlock };
   }
   if (c.match !== undefined) throw new TraceError('USAGE', '--match goes with a trace');
-  throw new TraceError('USAGE', 'what is to answer the program? Name a trace, or --emulate PROFILE');
+  if (c.emulate.length === 0)
+    throw new TraceError('USAGE', 'what is to answer the program? Name a trace, or --emulate PROFILE');
+  for (const device of c.emulate) specOf(device); // what is wrong with it is said before anything starts
+  return { kind: 'emulate', devices: c.emulate, faults: c.faults, seed: c.seed ?? 0, memlock };
 }
 
 /** The recorder runs the program then, and is itself what is played. */

@@ -1,18 +1,17 @@
 // What is played: plain data that goes to the answering thread, and the machine that is made of it there.
 
 import { openTrace } from '../../traces/trace.ts';
+import { EmulatedMachine, type EmulatedOptions } from './emulated.ts';
 import type { Machine } from './machine.ts';
 import { type Matching, RecordedMachine } from './recorded.ts';
 import { shownOf } from './recorded-tree.ts';
 import type { Shown } from './tree.ts';
 
-export type Plan = {
-  readonly kind: 'trace';
-  readonly path: string;
-  readonly matching: Matching;
-  /** Bytes that a process may lock; null: no limit. */
-  readonly memlock: bigint | null;
-};
+/** `memlock`: bytes that a process may lock; null: no limit. */
+export type Plan = { readonly memlock: bigint | null } & (
+  | { readonly kind: 'trace'; readonly path: string; readonly matching: Matching }
+  | ({ readonly kind: 'emulate' } & EmulatedOptions)
+);
 
 export interface Made {
   readonly machine: Machine;
@@ -22,6 +21,10 @@ export interface Made {
 }
 
 export function machineOf(plan: Plan): Made {
+  if (plan.kind === 'emulate') {
+    const machine = new EmulatedMachine(plan);
+    return { machine, shown: machine.shown, iommufd: true };
+  }
   const trace = openTrace(plan.path);
   const iommufd = [...trace.handles.values()].some((h) => h.kind === 'iommufd');
   return { machine: new RecordedMachine(trace, plan.matching), shown: shownOf(trace), iommufd };
