@@ -1,0 +1,27 @@
+/* Any device: says what it is and reads the head of its configuration space; writes nothing to it.
+ *   describe group|cdev NAME */
+#include "client.h"
+#include "device.h"
+
+#include <linux/pci_regs.h>
+#include <string.h>
+
+int main(int argc, char **argv)
+{
+	struct device d;
+
+	client_start();
+	if (argc < 3)
+		give_up("describe group|cdev NAME");
+	device_find(&d, argv[2]);
+	if (!strcmp(argv[1], "cdev"))
+		device_open_cdev(&d);
+	else
+		device_open_group(&d);
+	device_describe(&d);
+	if (d.size[VFIO_PCI_CONFIG_REGION_INDEX])
+		for (unsigned at = 0; at < PCI_STD_HEADER_SIZEOF; at += 4)
+			note("configuration", region_read(&d, VFIO_PCI_CONFIG_REGION_INDEX, at, 4));
+	device_close(&d);
+	return client_status();
+}
