@@ -1,0 +1,362 @@
+#include "guard.h"
+
+#include <ucontext.h>
+
+#include "real.h"
+#include "ring.h"
+
+/* Labels that the signal handler knows: a fault in [from, to) goes on at `on`. */
+#if defined(__x86_64__)
+__asm__(".pushsection .text\n"
+	".hidden guard_copy, guard_touch\n"
+	".globl guard_copy, guard_touch\n"
+	".type guard_copy, @function\n"
+	".type guard_touch, @function\n"
+	"guard_copy:\n"
+	"	cmp $128, %rdx\n"
+	"	jae 3f\n"
+	"guard_words:\n"
+	"	cmp $8, %rdx\n"
+	"	jb 2f\n"
+	"	mov (%rsi), %rax\n"
+	"	mov %rax, (%rdi)\n"
+	"	add $8, %rsi\n"
+	"	add $8, %rdi\n"
+	"	sub $8, %rdx\n"
+	"	jmp guard_words\n"
+	"2:	cmp $4, %rdx\n"
+	"	jb guard_bytes\n"
+	"	mov (%rsi), %eax\n"
+	"	mov %eax, (%rdi)\n"
+	"	add $4, %rsi\n"
+	"	add $4, %rdi\n"
+	"	sub $4, %rdx\n"
+	"guard_bytes:\n"
+	"	test %rdx, %rdx\n"
+	"	je guard_done\n"
+	"	movb (%rsi), %al\n"
+	"	movb %al, (%rdi)\n"
+	"	inc %rsi\n"
+	"	inc %rdi\n"
+	"	dec %rdx\n"
+	"	jmp guard_bytes\n"
+	"guard_done:\n"
+	"	mov %rdx, %rax\n"
+	"	ret\n"
+	"3:	mov %rdx, %rcx\n"
+	"guard_block:\n"
+	"	rep movsb\n"
+	"guard_block_done:\n"
+	"	mov %rcx, %rax\n"
+	"	ret\n"
+	"guard_touch:\n"
+	"	lock orb $0, (%rdi)\n"
+	"	mov $1, %eax\n"
+	"	ret\n"
+	"guard_untouched:\n"
+	"	xor %eax, %eax\n"
+	"	ret\n"
+	".size guard_touch, .-guard_touch\n"
+	".popsection\n");
+#define PC(context) ((context)->uc_mcontext.gregs[REG_RIP])
+#elif defined(__aarch64__)
+__asm__(".pushsection .text\n"
+	".hidden guard_copy, guard_touch\n"
+	".globl guard_copy, guard_touch\n"
+	".type guard_copy, %function\n"
+	".type guard_touch, %function\n"
+	"guard_copy:\n"
+	"guard_words:\n"
+	"	cmp x2, #8\n"
+	"	b.lo guard_bytes\n"
+	"	ldr x3, [x1]\n"
+	"	str x3, [x0]\n"
+	"	add x1, x1, #8\n"
+	"	add x0, x0, #8\n"
+	"	sub x2, x2, #8\n"
+	"	b guard_words\n"
+	"guard_bytes:\n"
+	"	cbz x2, guard_done\n"
+	"	ldrb w3, [x1]\n"
+	"	strb w3, [x0]\n"
+	"	add x1, x1, #1\n"
+	"	add x0, x0, #1\n"
+	"	sub x2, x2, #1\n"
+	"	b guard_bytes\n"
+	"guard_block:\n"
+	"guard_block_done:\n"
+	"guard_done:\n"
+	"	mov x0, x2\n"
+	"	ret\n"
+	"guard_touch:\n"
+	"	ldxrb w1, [x0]\n"
+	"	stxrb w2, w1, [x0]\n"
+	"	cbnz w2, guard_touch\n"
+	"	mov w0, #1\n"
+	"	ret\n"
+	"guard_untouched:\n"
+	"	mov w0, #0\n"
+	"	ret\n"
+	".popsection\n");
+#define PC(context) ((context)->uc_mcontext.pc)
+#else
+#error "no fault-safe copy for this architecture"
+#endif
+#define LABEL(name) extern __attribute__((visibility("hidden"))) const char name[]
+LABEL(guard_words);
+LABEL(guard_bytes);
+LABEL(guard_done);
+LABEL(guard_block);
+LABEL(guard_block_done);
+LABEL(guard_untouched);
+
+static bool resume(ucontext_t *context)
+{
+	const struct {
+		const char *from, *to, *on;
+	} ranges[] = {
+		{guard_words, guard_bytes, guard_bytes},
+		{guard_bytes, guard_done, guard_done},
+		{guard_block, guard_block_done, guard_block_done},
+		{(const char *)guard_touch, guard_untouched, guard_untouched},
+	};
+	uintptr_t pc = (uintptr_t)PC(context);
+	for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+		if (pc >= (uintptr_t)ranges[i].from && pc < (uintptr_t)ranges[i].to) {
+			PC(context) = (__typeof__(PC(context)))(uintptr_t)ranges[i].on;
+			return true;
+		}
+	return false;
+}
+
+ssize_t guard_string(char *to, const char *from, size_t size)
+{
+	size_t at = 0;
+	while (at < size) {
+		/* Not over a boundary of 64 bytes of the source: what lies behind the string may not be mapped. */
+		size_t n = 64 - ((uintptr_t)(from + at) & 63);
+		if (n > size - at)
+			n = size - at;
+		size_t got = n - guard_copy(to + at, from + at, n);
+		const char *end = memchr(to + at, 0, got);
+		if (end)
+			return end - to;
+		if (got < n)
+			return -1;
+		at += n;
+	}
+	return -1;
+}
+
+/* ---- signals ---- */
+
+#define SIGNALS 65
+enum { SEGV = 1, BUS = 2 };
+static bool started;
+static struct sigaction theirs[2][2]; /* the program's settings, two versions each */
+static uint8_t current[2];
+static uint8_t masked[SIGNALS];	 /* which of the two the program put in this signal's sa_mask */
+static __thread uint8_t blocked; /* which of the two it believes blocked in this thread */
+
+static int slot(int signal)
+{
+	return signal == SIGSEGV ? 0 : signal == SIGBUS ? 1 : -1;
+}
+
+static struct sigaction setting(int i)
+{
+	return theirs[i][__atomic_load_n(&current[i], __ATOMIC_ACQUIRE)];
+}
+
+static void set(int i, const struct sigaction *act)
+{
+	uint8_t other = !__atomic_load_n(&current[i], __ATOMIC_RELAXED);
+	theirs[i][other] = *act;
+	__atomic_store_n(&current[i], other, __ATOMIC_RELEASE);
+}
+
+static uint8_t strip(sigset_t *mask)
+{
+	uint8_t had = (sigismember(mask, SIGSEGV) == 1 ? SEGV : 0) | (sigismember(mask, SIGBUS) == 1 ? BUS : 0);
+	sigdelset(mask, SIGSEGV);
+	sigdelset(mask, SIGBUS);
+	return had;
+}
+
+static void unstrip(sigset_t *mask, uint8_t had)
+{
+	if (had & SEGV)
+		sigaddset(mask, SIGSEGV);
+	if (had & BUS)
+		sigaddset(mask, SIGBUS);
+}
+
+static void handler(int signal, siginfo_t *info, void *context)
+{
+	int saved = errno;
+	ucontext_t *uc = context;
+	int i = slot(signal);
+	bool fault = info->si_code > 0; /* not sent by somebody */
+	if (fault && ((signal == SIGBUS && ring_fault(info->si_addr)) || resume(uc))) {
+		errno = saved;
+		return;
+	}
+	struct sigaction act = setting(i);
+	if (fault && (act.sa_handler == SIG_DFL || act.sa_handler == SIG_IGN || blocked & (i ? BUS : SEGV))) {
+		/* The instruction faults again, and a blocked fault is the end: the core shows the program's own state.
+		 */
+		sigaddset(&uc->uc_sigmask, signal);
+	} else if (act.sa_handler == SIG_DFL) {
+		act.sa_flags = 0;
+		REAL(sigaction)(signal, &act, NULL);
+		raise(signal); /* delivered when this handler returns */
+	} else if (act.sa_handler != SIG_IGN) {
+		if (act.sa_flags & (int)SA_RESETHAND) {
+			struct sigaction none = {.sa_handler = SIG_DFL};
+			set(i, &none);
+		}
+		errno = saved;
+		if (act.sa_flags & SA_SIGINFO)
+			act.sa_sigaction(signal, info, context);
+		else
+			act.sa_handler(signal);
+		return;
+	}
+	errno = saved;
+}
+
+/* What the kernel is told: our handler, with the program's flags and mask. */
+static struct sigaction installed(const struct sigaction *act)
+{
+	struct sigaction ours = *act;
+	ours.sa_sigaction = handler;
+	if (act->sa_handler == SIG_DFL || act->sa_handler == SIG_IGN) {
+		ours.sa_flags = SA_ONSTACK;
+		sigemptyset(&ours.sa_mask);
+	}
+	ours.sa_flags = (ours.sa_flags & ~(int)SA_RESETHAND) | SA_SIGINFO;
+	strip(&ours.sa_mask);
+	return ours;
+}
+
+void guard_start(void)
+{
+	for (int i = 0; i < 2; i++) {
+		int signal = i ? SIGBUS : SIGSEGV;
+		struct sigaction act;
+		if (REAL(sigaction)(signal, NULL, &act))
+			return;
+		set(i, &act);
+		struct sigaction ours = installed(&act);
+		if (REAL(sigaction)(signal, &ours, NULL))
+			return;
+	}
+	started = true;
+}
+
+static int set_action(int signal, const struct sigaction *act, struct sigaction *old)
+{
+	if (!started || signal <= 0 || signal >= SIGNALS)
+		return REAL(sigaction)(signal, act, old);
+	int i = slot(signal);
+	struct sigaction now, ours;
+	uint8_t in_mask = 0, was_in_mask = masked[signal];
+	if (act) {
+		now = *act;
+		ours = i < 0 ? *act : installed(act);
+		in_mask = strip(&now.sa_mask);
+		strip(&ours.sa_mask);
+		now = *act;
+	}
+	struct sigaction was = i < 0 ? (struct sigaction){0} : setting(i);
+	/* The program's setting first: a fault may come between the two. */
+	if (act && i >= 0)
+		set(i, &now);
+	if (REAL(sigaction)(signal, act ? &ours : NULL, old)) {
+		if (act && i >= 0)
+			set(i, &was);
+		return -1;
+	}
+	if (act)
+		masked[signal] = in_mask;
+	if (old && i >= 0)
+		*old = was;
+	else if (old)
+		unstrip(&old->sa_mask, was_in_mask);
+	return 0;
+}
+
+int sigaction(int signal, const struct sigaction *act, struct sigaction *old)
+{
+	return set_action(signal, act, old);
+}
+
+int __sigaction(int signal, const struct sigaction *act, struct sigaction *old)
+{
+	return set_action(signal, act, old);
+}
+
+static sighandler_t set_handler(int signal, sighandler_t with, int flags)
+{
+	struct sigaction act = {.sa_handler = with, .sa_flags = flags}, old;
+	if (with == SIG_ERR) {
+		errno = EINVAL;
+		return SIG_ERR;
+	}
+	if (!(flags & (int)SA_RESETHAND))
+		sigaddset(&act.sa_mask, signal);
+	return set_action(signal, &act, &old) ? SIG_ERR : old.sa_handler;
+}
+
+#define BY_SIGNAL(name, flags)                                                           \
+	sighandler_t name(int signal_, sighandler_t with)                                \
+	{                                                                                \
+		return started && slot(signal_) >= 0 ? set_handler(signal_, with, flags) \
+						     : REAL(signal)(signal_, with);      \
+	}
+BY_SIGNAL(signal, SA_RESTART)
+BY_SIGNAL(bsd_signal, SA_RESTART)
+
+sighandler_t __sysv_signal(int signal_, sighandler_t with)
+{
+	if (started && slot(signal_) >= 0)
+		return set_handler(signal_, with, (int)SA_RESETHAND | SA_NODEFER);
+	return REAL(__sysv_signal)(signal_, with);
+}
+
+sighandler_t sysv_signal(int signal_, sighandler_t with)
+{
+	return __sysv_signal(signal_, with);
+}
+
+static int set_mask(__typeof__(&sigprocmask) real_set, int how, const sigset_t *set_, sigset_t *old)
+{
+	if (!started)
+		return real_set(how, set_, old);
+	uint8_t was = blocked, is = was;
+	sigset_t ours;
+	if (set_) {
+		ours = *set_;
+		uint8_t had = strip(&ours);
+		is = how == SIG_BLOCK ? was | had : how == SIG_UNBLOCK ? was & (uint8_t)~had : had;
+		if (how == SIG_UNBLOCK)
+			unstrip(&ours, had);
+	}
+	int ret = real_set(how, set_ ? &ours : NULL, old);
+	if (ret)
+		return ret;
+	blocked = is;
+	if (old)
+		unstrip(old, was);
+	return 0;
+}
+
+int sigprocmask(int how, const sigset_t *mask, sigset_t *old)
+{
+	return set_mask(&REAL(sigprocmask), how, mask, old);
+}
+
+int pthread_sigmask(int how, const sigset_t *mask, sigset_t *old)
+{
+	return set_mask(&REAL(pthread_sigmask), how, mask, old);
+}

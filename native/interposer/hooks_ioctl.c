@@ -1,0 +1,122 @@
+/* ioctl, and what follows from its answer: descriptors that it made, eventfds that it was given, mmap that is hidden.
+ */
+#include <linux/vfio.h>
+
+#include "capture.h"
+#include "fds.h"
+#include "guard.h"
+#include "real.h"
+
+static void arm_at(const struct capture *c, size_t at)
+{
+	int32_t fd;
+	if (capture_field(c, at, &fd, sizeof fd) && fd >= 0)
+		fds_arm(fd);
+}
+
+static void arm(const struct capture *c, unsigned long request)
+{
+	if (request == VFIO_DEVICE_SET_IRQS) {
+		struct vfio_irq_set set;
+		if (!capture_field(c, 0, &set, sizeof set) || !(set.flags & VFIO_IRQ_SET_DATA_EVENTFD))
+			return;
+		for (size_t i = 0; i < set.count && sizeof set + i * 4 < c->size; i++)
+			arm_at(c, sizeof set + i * 4);
+	} else if (request == VFIO_DEVICE_IOEVENTFD) {
+		arm_at(c, offsetof(struct vfio_device_ioeventfd, fd));
+	} else if (request == VFIO_DEVICE_FEATURE && c->flags & VFIO_DEVICE_FEATURE_SET &&
+		   (c->flags & VFIO_DEVICE_FEATURE_MASK) == VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP) {
+		arm_at(c, sizeof(struct vfio_device_feature) +
+				  offsetof(struct vfio_device_low_power_entry_with_wakeup, wakeup_eventfd));
+	}
+}
+
+/* Takes one link out of the capability chain; `link` is the offset of the field that leads to the next capability. */
+static void unlink_sparse(char *info, size_t size)
+{
+	size_t link = offsetof(struct vfio_region_info, cap_offset);
+	for (int i = 0; i < 64; i++) {
+		uint32_t at;
+		struct vfio_info_cap_header cap;
+		if (guard_copy(&at, info + link, sizeof at) || at < sizeof(struct vfio_region_info) ||
+		    at > size - sizeof cap || guard_copy(&cap, info + at, sizeof cap))
+			return;
+		if (cap.id == VFIO_REGION_INFO_CAP_SPARSE_MMAP)
+			guard_copy(info + link, &cap.next, sizeof cap.next);
+		else
+			link = at + offsetof(struct vfio_info_cap_header, next);
+	}
+}
+
+/* The program gets the answer of a region that cannot be mapped, and reads and writes it by calls that we see. */
+static bool hide(const struct capture *c)
+{
+	struct vfio_region_info info;
+	if (!capture_field(c, 0, &info, sizeof info) || !(info.flags & VFIO_REGION_INFO_FLAG_MMAP))
+		return false;
+	char *to = (char *)(uintptr_t)c->argument;
+	if (info.flags & VFIO_REGION_INFO_FLAG_CAPS && info.cap_offset)
+		unlink_sparse(to, c->size);
+	info.flags &= ~(uint32_t)VFIO_REGION_INFO_FLAG_MMAP;
+	uint32_t first = 0;
+	guard_copy(&first, to + offsetof(struct vfio_region_info, cap_offset), sizeof first);
+	if (info.cap_offset && !first)
+		info.flags &= ~(uint32_t)VFIO_REGION_INFO_FLAG_CAPS;
+	guard_copy(to + offsetof(struct vfio_region_info, flags), &info.flags, sizeof info.flags);
+	return true;
+}
+
+static int recorded(int fd, uint32_t entry, unsigned long request, void *argument)
+{
+	struct capture c;
+	struct rec r;
+	capture_plan(&c, fds_kind(entry), request, argument);
+	size_t room = capture_room(&c, false);
+	/* A request without an argument comes with whatever the register held. */
+	bool bare = c.call->known && c.call->arg == VRR_ARG_NONE;
+	rec_begin(&r, VRR_OP_IOCTL, fd, entry, request, bare ? 0 : (uint64_t)(uintptr_t)argument,
+		  (uint32_t)(room < VRR_PAYLOAD_MAX ? room : VRR_PAYLOAD_MAX));
+	if (r.record)
+		capture_before(&c, &r);
+	rec_enter(&r, capture_room(&c, true));
+	int ret = REAL(ioctl)(fd, request, argument);
+	if (r.record) {
+		rec_leave(&r, rec_result(ret));
+		if (r.record)
+			capture_after(&c, &r, ret >= 0);
+	}
+	uint64_t value = 0;
+	if (ret >= 0) {
+		int32_t made = -1;
+		if (c.makes && c.makes_at == VRR_AT_RETURN)
+			made = ret;
+		else if (c.makes && c.makes_at != VRR_NOWHERE && !capture_field(&c, c.makes_at, &made, sizeof made))
+			made = -1;
+		if (made >= 0)
+			value = fds_value(fds_make(made, c.makes));
+		if (fds_kind(entry) == VRR_KIND_DEVICE) {
+			arm(&c, request);
+			if (request == VFIO_DEVICE_GET_REGION_INFO && ring->mmio == VRR_MMIO_HIDE && hide(&c))
+				r.flags |= VRR_FLAG_HIDDEN;
+		}
+	}
+	rec_end(&r, value);
+	return ret;
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+	va_list list;
+	va_start(list, request);
+	void *argument = va_arg(list, void *);
+	va_end(list);
+	uint32_t entry = fds_get(fd);
+	if (likely(fds_recorded(entry)))
+		return recorded(fd, entry, request, argument);
+	if (unlikely(_IOC_TYPE(request) == VFIO_TYPE && (!entry || fds_kind(entry) == FD_CANDIDATE) && ring)) {
+		entry = fds_look(fd, entry, request);
+		if (entry)
+			return recorded(fd, entry, request, argument);
+	}
+	return REAL(ioctl)(fd, request, argument);
+}

@@ -1,0 +1,166 @@
+/*
+ * Mappings of VFIO descriptors. Their ranges are kept, so that what happens to them later is recorded too.
+ *
+ * Contract: a program that maps nothing of VFIO pays one comparison per munmap() and mprotect().
+ */
+#include "fds.h"
+#include "guard.h"
+#include "real.h"
+#include "ring.h"
+
+#define MAPPINGS 1024 /* regions mapped at one time; more are recorded when made, but not when ended */
+
+struct mapping {
+	uintptr_t start, end; /* start 0: free; 1: being written */
+	uint32_t entry;
+};
+static struct mapping mappings[MAPPINGS];
+static unsigned mappings_top; /* slots below it may be in use */
+
+static void add(uintptr_t start, size_t length, uint32_t entry)
+{
+	for (unsigned i = 0; i < MAPPINGS; i++) {
+		uintptr_t none = 0;
+		if (!__atomic_compare_exchange_n(&mappings[i].start, &none, 1, false, __ATOMIC_ACQUIRE,
+						 __ATOMIC_RELAXED))
+			continue;
+		mappings[i].end = start + length;
+		mappings[i].entry = entry;
+		__atomic_store_n(&mappings[i].start, start, __ATOMIC_RELEASE);
+		unsigned top = __atomic_load_n(&mappings_top, __ATOMIC_RELAXED);
+		while (top <= i && !__atomic_compare_exchange_n(&mappings_top, &top, i + 1, true, __ATOMIC_RELEASE,
+								__ATOMIC_RELAXED))
+			;
+		return;
+	}
+}
+
+/* A mapping that the range touches; 0: none. */
+static uint32_t find(const void *address, size_t length)
+{
+	unsigned top = __atomic_load_n(&mappings_top, __ATOMIC_ACQUIRE);
+	uintptr_t at = (uintptr_t)address;
+	for (unsigned i = 0; i < top; i++) {
+		uintptr_t start = __atomic_load_n(&mappings[i].start, __ATOMIC_ACQUIRE);
+		if (start > 1 && at < mappings[i].end && start < at + length)
+			return mappings[i].entry;
+	}
+	return 0;
+}
+
+/* What the range covers is mapped no more; what is left of a mapping on either side stays. */
+static void cut(const void *address, size_t length)
+{
+	unsigned top = __atomic_load_n(&mappings_top, __ATOMIC_ACQUIRE);
+	uintptr_t at = (uintptr_t)address, to = at + ((length + 4095) & ~(size_t)4095);
+	for (unsigned i = 0; i < top; i++) {
+		uintptr_t start = __atomic_load_n(&mappings[i].start, __ATOMIC_ACQUIRE);
+		if (start <= 1 || at >= mappings[i].end || start >= to ||
+		    !__atomic_compare_exchange_n(&mappings[i].start, &start, 1, false, __ATOMIC_ACQ_REL,
+						 __ATOMIC_RELAXED))
+			continue;
+		uintptr_t end = mappings[i].end;
+		uint32_t entry = mappings[i].entry;
+		__atomic_store_n(&mappings[i].start, 0, __ATOMIC_RELEASE);
+		if (start < at)
+			add(start, at - start, entry);
+		if (end > to)
+			add(to, end - to, entry);
+	}
+}
+
+static int64_t address_result(const void *ret)
+{
+	return ret == MAP_FAILED ? -(int64_t)errno : (int64_t)(uintptr_t)ret;
+}
+
+void *mmap64(void *address, size_t length, int prot, int flags, int fd, off64_t at)
+{
+	uint32_t entry = flags & MAP_ANONYMOUS ? 0 : fds_get(fd);
+	if (likely(!fds_recorded(entry))) {
+		void *ret = REAL(mmap64)(address, length, prot, flags, fd, at);
+		if (unlikely(mappings_top && flags & MAP_FIXED && ret != MAP_FAILED && find(ret, length))) {
+			rec_note(VRR_OP_MUNMAP, -1, find(ret, length), (uint64_t)(uintptr_t)ret, length, 0, 0, 0, NULL);
+			cut(ret, length);
+		}
+		return ret;
+	}
+	uint64_t how[] = {(uint64_t)(uintptr_t)address, length, (uint64_t)(unsigned)prot, (uint64_t)(unsigned)flags,
+			  (uint64_t)at};
+	struct rec r;
+	rec_begin(&r, VRR_OP_MMAP, fd, entry, (uint64_t)at, length, (uint32_t)rec_size(sizeof how));
+	rec_chunk(&r, VRR_WHERE_ARRAY, VRR_PHASE_IN, how, sizeof how, sizeof how);
+	rec_enter(&r, 0);
+	void *ret = REAL(mmap64)(address, length, prot, flags, fd, at);
+	rec_leave(&r, address_result(ret));
+	if (ret != MAP_FAILED) {
+		if (flags & MAP_FIXED)
+			cut(ret, length);
+		add((uintptr_t)ret, length, entry);
+		if (fds_kind(entry) == VRR_KIND_DEVICE && prot != PROT_NONE)
+			ring_lost(VRR_LOSS_MAPPED, 1);
+	}
+	rec_end(&r, 0);
+	return ret;
+}
+
+void *mmap(void *address, size_t length, int prot, int flags, int fd, off_t at)
+{
+	return mmap64(address, length, prot, flags, fd, at);
+}
+
+int munmap(void *address, size_t length)
+{
+	uint32_t entry = unlikely(mappings_top) ? find(address, length) : 0;
+	if (likely(!entry))
+		return REAL(munmap)(address, length);
+	struct rec r;
+	rec_begin(&r, VRR_OP_MUNMAP, -1, entry, (uint64_t)(uintptr_t)address, length, 0);
+	rec_enter(&r, 0);
+	cut(address, length);
+	int ret = REAL(munmap)(address, length);
+	rec_leave(&r, rec_result(ret));
+	rec_end(&r, 0);
+	return ret;
+}
+
+void *mremap(void *old, size_t old_length, size_t new_length, int flags, ...)
+{
+	va_list list;
+	va_start(list, flags);
+	void *wanted = flags & MREMAP_FIXED ? va_arg(list, void *) : NULL;
+	va_end(list);
+	uint32_t entry = unlikely(mappings_top) ? find(old, old_length) : 0;
+	if (likely(!entry))
+		return REAL(mremap)(old, old_length, new_length, flags, wanted);
+	uint64_t how[] = {(uint64_t)(uintptr_t)old, old_length, new_length, (uint64_t)(unsigned)flags,
+			  (uint64_t)(uintptr_t)wanted};
+	struct rec r;
+	rec_begin(&r, VRR_OP_MREMAP, -1, entry, (uint64_t)(uintptr_t)old, old_length, (uint32_t)rec_size(sizeof how));
+	rec_chunk(&r, VRR_WHERE_ARRAY, VRR_PHASE_IN, how, sizeof how, sizeof how);
+	rec_enter(&r, 0);
+	void *ret = REAL(mremap)(old, old_length, new_length, flags, wanted);
+	rec_leave(&r, address_result(ret));
+	if (ret != MAP_FAILED) {
+		cut(old, old_length);
+		add((uintptr_t)ret, new_length, entry);
+	}
+	rec_end(&r, 0);
+	return ret;
+}
+
+int mprotect(void *address, size_t length, int prot)
+{
+	uint32_t entry = unlikely(mappings_top) ? find(address, length) : 0;
+	if (likely(!entry))
+		return REAL(mprotect)(address, length, prot);
+	uint64_t how[] = {(uint64_t)(uintptr_t)address, length, (uint64_t)(unsigned)prot};
+	struct rec r;
+	rec_begin(&r, VRR_OP_MPROTECT, -1, entry, (uint64_t)(uintptr_t)address, length, (uint32_t)rec_size(sizeof how));
+	rec_chunk(&r, VRR_WHERE_ARRAY, VRR_PHASE_IN, how, sizeof how, sizeof how);
+	rec_enter(&r, 0);
+	int ret = REAL(mprotect)(address, length, prot);
+	rec_leave(&r, rec_result(ret));
+	rec_end(&r, 0);
+	return ret;
+}

@@ -1,0 +1,106 @@
+#include "process.h"
+
+#include <stdlib.h>
+
+#include "fds.h"
+#include "guard.h"
+#include "real.h"
+#include "ring.h"
+
+/* Where struct pthread keeps the tid (glibc nptl/descr.h: after a header of fixed size and a list node). */
+#if defined(__x86_64__)
+#define TID_AT 720
+#else
+#define TID_AT 208
+#endif
+#define TID_SEARCH  1024
+#define KEYS_INLINE 32 /* PTHREAD_KEY_2NDLEVEL_SIZE: setting a higher key allocates */
+
+static uint32_t no_page;
+volatile uint32_t *process_generation = &no_page;
+bool process_filtered;
+uint32_t process_pid;
+static uint32_t generation = 1; /* in ordinary memory: survives fork */
+static int tid_at = -1;
+static pthread_key_t key;
+static bool have_key;
+static char exe[256];
+static __thread uint32_t known_tid;
+
+uint32_t process_tid(void)
+{
+	if (tid_at < 0)
+		return 0;
+	known_tid = *(volatile uint32_t *)((char *)pthread_self() + tid_at);
+	return known_tid;
+}
+
+static void find_tid(uint32_t tid)
+{
+	const char *self = (const char *)pthread_self();
+	if (*(const uint32_t *)(self + TID_AT) == tid) {
+		tid_at = TID_AT;
+		return;
+	}
+	for (int at = 0; at < TID_SEARCH; at += 4)
+		if (*(const uint32_t *)(self + at) == tid) {
+			tid_at = at;
+			return;
+		}
+}
+
+void process_watch_thread(void *token)
+{
+	if (have_key)
+		pthread_setspecific(key, token);
+}
+
+void process_forked(void)
+{
+	uint32_t parent = process_pid, before = known_tid, tid = process_tid();
+	/* fork() keeps the thread's descriptor up to date; a bare clone() does not. */
+	if (tid_at >= 0 && tid != before)
+		process_pid = tid;
+	else if (!process_filtered)
+		process_pid = (uint32_t)REAL(syscall)(SYS_getpid);
+	*process_generation = ++generation;
+	ring_reset();
+	rec_note(VRR_OP_PROCESS, -1, 0, process_pid, parent, 0, 0, 0, exe);
+}
+
+/* A page apart, so that the kernel can wipe it in children. Without it only fork() itself is noticed. */
+static void make_page(void)
+{
+	void *page = REAL(mmap64)(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page == MAP_FAILED)
+		return;
+	madvise(page, 4096, MADV_WIPEONFORK);
+	process_generation = page;
+}
+
+__attribute__((constructor(101))) static void process_start(void)
+{
+	int saved = errno;
+	real_find();
+	const char *path = getenv(VRR_ENV_RING);
+	if (!path || !*path)
+		return;
+	process_pid = (uint32_t)getpid();
+	find_tid((uint32_t)REAL(syscall)(SYS_gettid));
+	make_page();
+	*process_generation = generation;
+	process_filtered = REAL(prctl)(PR_GET_SECCOMP, 0, 0, 0, 0) != 0;
+	have_key = pthread_key_create(&key, ring_thread_ends) == 0;
+	if (have_key && key >= KEYS_INLINE) {
+		pthread_key_delete(key);
+		have_key = false;
+	}
+	ssize_t length = readlink("/proc/self/exe", exe, sizeof exe - 1);
+	exe[length > 0 ? length : 0] = 0;
+	if (ring_open(path)) {
+		guard_start();
+		rec_note(VRR_OP_PROCESS, -1, 0, process_pid, (uint64_t)getppid(), 0, 0, 0, exe);
+		fds_scan();
+	}
+	errno = saved;
+}

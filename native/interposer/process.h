@@ -1,0 +1,23 @@
+/*
+ * The process and its threads: start, fork, thread numbers.
+ *
+ * Contract: process_start() is the only place that makes system calls for its own sake. After it, only
+ * fds_look() does (readlink), and only while no seccomp filter is known to be in force.
+ */
+#ifndef VFIO_RR_PROCESS_H
+#define VFIO_RR_PROCESS_H
+#include "libc.h"
+
+/** A page that the kernel empties in a forked child (MADV_WIPEONFORK): 0 there until process_forked() ran. */
+extern volatile uint32_t *process_generation;
+extern bool process_filtered; /* a seccomp filter is in force, or was asked for */
+extern uint32_t process_pid;
+
+/** First thing in a forked child: number the process anew and record it. */
+void process_forked(void);
+/** Thread number, read from the thread's own descriptor; 0 unknown. */
+uint32_t process_tid(void);
+/** Arranges that ring_thread_ends() runs when this thread ends. */
+void process_watch_thread(void *token);
+
+#endif

@@ -1,0 +1,322 @@
+#include "fds.h"
+#include "guard.h"
+#include "process.h"
+#include "stream.h"
+
+/* A handler's frame is at least this far below the call that it interrupts: the signal frame alone is larger. */
+#define FRAME_SLACK 512
+#define FRAME_NEAR  (64 << 10)
+/* An answer that fits in less than this is not split over two records. */
+#define SPLIT_LEAST 4096
+
+static uint64_t head(uint32_t size, int op, int flags, int state)
+{
+	return size | (uint64_t)op << 32 | (uint64_t)flags << 40 | (uint64_t)state << 48;
+}
+
+static void publish(const struct rec_part *p, int op, int flags, int state, uint32_t end)
+{
+	release(head_at(p->segment, p->at), head(end - p->at, op, flags, state));
+}
+
+static void fixed_part(struct vrr_record *r, int fd, uint32_t handle, uint64_t a, uint64_t b)
+{
+	r->enter = r->leave = 0;
+	r->ret = 0;
+	r->a = a;
+	r->b = b;
+	r->fd = fd;
+	r->handle = handle;
+	r->value = 0;
+}
+
+/* A call that was left by longjmp() never returns: say so, so that its segment can go back. */
+static void abandon(struct stream *s, const void *frame)
+{
+	while (s->waiting) {
+		struct pending *p = &s->pending[s->waiting - 1];
+		uintptr_t above = (uintptr_t)frame + FRAME_SLACK - (uintptr_t)p->frame;
+		if (above >= FRAME_NEAR)
+			return;
+		s->waiting--;
+		uint64_t was = relaxed(&p->record->head);
+		release(&p->record->head, (was & 0x0000ffffffffffffull) | (uint64_t)VRR_STATE_DONE << 48);
+	}
+}
+
+static bool room_for(struct stream *s, uint32_t room)
+{
+	uint32_t left = s->segment ? ring_segment_size - s->used : 0;
+	return left >= (room < SPLIT_LEAST ? room : SPLIT_LEAST) || ring_next_segment(s);
+}
+
+static void note_dropped(struct thread *t, struct stream *s)
+{
+	struct rec_part p = {s->segment, s->used, 0, 0};
+	struct vrr_record *r = (void *)head_at(p.segment, p.at);
+	fixed_part(r, -1, 0, VRR_LOSS_QUOTA, t->dropped);
+	t->dropped = 0;
+	r->enter = r->leave = ring_now();
+	s->used += sizeof *r;
+	end_at(p.segment, s->used);
+	publish(&p, VRR_OP_LOST, 0, VRR_STATE_DONE, s->used);
+}
+
+/* No segment yet, or not enough room in it, or something was dropped. */
+static bool begin_slowly(struct thread *t, struct stream *s, uint32_t room)
+{
+	if (ring_damaged) {
+		ring_lost(VRR_LOSS_RECORDER_GONE, 1);
+		return false;
+	}
+	if (!room_for(s, room + (t->dropped ? (uint32_t)sizeof(struct vrr_record) : 0))) {
+		if (relaxed(&ring->recording)) {
+			t->dropped++;
+			ring_lost(VRR_LOSS_QUOTA, 1);
+		}
+		return false;
+	}
+	if (t->dropped)
+		note_dropped(t, s);
+	return true;
+}
+
+void rec_begin(struct rec *r, int op, int fd, uint32_t entry, uint64_t a, uint64_t b, uint32_t room)
+{
+	r->record = NULL;
+	if (unlikely(!ring) || unlikely(!relaxed(&ring->recording)))
+		return;
+	struct thread *t = &ring_self;
+	uint32_t generation = *process_generation;
+	if (unlikely(generation != t->generation)) {
+		if (!generation)
+			process_forked();
+		else
+			ring_reset();
+		generation = t->generation;
+	}
+	uint32_t level = t->depth;
+	if (unlikely(level >= LEVELS)) {
+		ring_lost(VRR_LOSS_NESTING, 1);
+		return;
+	}
+	t->depth = level + 1;
+	signal_fence();
+	struct stream *s = &t->level[level];
+	if (unlikely(s->waiting))
+		abandon(s, r);
+	room += sizeof(struct vrr_record);
+	if (unlikely(!s->segment || ring_segment_size - s->used < room || t->dropped || ring_damaged) &&
+	    !begin_slowly(t, s, room)) {
+		signal_fence();
+		t->depth = level;
+		return;
+	}
+	r->stream = s;
+	r->generation = generation;
+	r->parts = 0;
+	r->op = (uint8_t)op;
+	r->flags = 0;
+	r->entered = false;
+	r->data = NULL;
+	r->main = (struct rec_part){s->segment, s->used, s->used + (uint32_t)sizeof(struct vrr_record),
+				    ring_segment_size};
+	r->more.segment = NULL;
+	r->record = (void *)head_at(s->segment, s->used);
+	fixed_part(r->record, fd, fds_handle(entry), a, b);
+}
+
+/* An empty chunk header says that the rest of the record is room. */
+static void end_chunks(const struct rec_part *p)
+{
+	if (p->limit - p->fill >= sizeof(struct vrr_chunk))
+		memset(head_at(p->segment, p->fill), 0, sizeof(struct vrr_chunk));
+}
+
+/* Leaves `reserve` bytes behind what is written and shows the record. */
+static void show_entered(struct rec *r, size_t reserve)
+{
+	struct rec_part *p = &r->main;
+	size_t left = ring_segment_size - p->fill;
+	p->limit = p->fill + (uint32_t)(reserve < left ? reserve & ~(size_t)7 : left);
+	end_chunks(p);
+	r->stream->used = p->limit;
+	end_at(p->segment, p->limit);
+	r->entered = true;
+	r->record->enter = ring_now();
+	publish(p, r->op, r->flags, VRR_STATE_ENTERED, p->limit);
+}
+
+static void end_more(struct rec *r)
+{
+	struct rec_part *p = &r->more;
+	if (!p->segment)
+		return;
+	r->stream->used = p->fill;
+	end_at(p->segment, p->fill);
+	publish(p, VRR_OP_MORE, 0, VRR_STATE_DONE, p->fill);
+	p->segment = NULL;
+}
+
+/* Goes on in a continuation. */
+static bool next_part(struct rec *r)
+{
+	struct stream *s = r->stream;
+	if (!r->entered) {
+		r->flags |= VRR_FLAG_MORE;
+		show_entered(r, 0);
+	}
+	end_more(r);
+	if (!room_for(s, SPLIT_LEAST)) {
+		r->flags |= VRR_FLAG_SHORT;
+		ring_lost(VRR_LOSS_TOO_BIG, 1);
+		return false;
+	}
+	r->flags |= VRR_FLAG_MORE;
+	r->more = (struct rec_part){s->segment, s->used, s->used + (uint32_t)sizeof(struct vrr_record),
+				    ring_segment_size};
+	struct vrr_record *m = (void *)head_at(s->segment, s->used);
+	fixed_part(m, r->record->fd, r->record->handle, ++r->parts, 0);
+	m->enter = m->leave = r->record->enter;
+	return true;
+}
+
+size_t rec_piece(struct rec *r, int where, int phase, const void *source, size_t n, uint64_t total, bool last)
+{
+	if (!r->record)
+		return 0;
+	size_t kept = 0;
+	r->data = NULL;
+	do {
+		struct rec_part *p = r->more.segment ? &r->more : &r->main;
+		size_t space = p->limit - p->fill, length = n - kept;
+		bool whole = rec_size(length) <= space;
+		if (!whole && space < 256) {
+			if (!next_part(r))
+				break;
+			continue;
+		}
+		if (!whole)
+			length = space - sizeof(struct vrr_chunk);
+		struct vrr_chunk *c = (void *)head_at(p->segment, p->fill);
+		size_t missed = guard_copy(c + 1, (const char *)source + kept, length);
+		length -= missed;
+		*c = (struct vrr_chunk){.length = (uint32_t)length,
+					.total = (uint32_t)(total < UINT32_MAX ? total : UINT32_MAX),
+					.where = (uint16_t)where,
+					.phase = (uint8_t)phase,
+					.flags = missed || (whole && last) ? 0 : VRR_CHUNK_CONTINUED};
+		if (!kept && whole)
+			r->data = c + 1;
+		p->fill += (uint32_t)rec_size(length);
+		kept += length;
+		if (missed || whole)
+			break;
+	} while (kept < n);
+	if (kept < n)
+		r->flags |= VRR_FLAG_SHORT;
+	return kept;
+}
+
+size_t rec_chunk(struct rec *r, int where, int phase, const void *source, size_t n, uint64_t total)
+{
+	if (r->record && n < total)
+		r->flags |= VRR_FLAG_SHORT;
+	return rec_piece(r, where, phase, source, n, total, true);
+}
+
+void rec_unchunk(struct rec *r)
+{
+	struct rec_part *p = r->more.segment ? &r->more : &r->main;
+	if (r->data)
+		p->fill = (uint32_t)((char *)r->data - (char *)p->segment - sizeof(struct vrr_chunk));
+	r->data = NULL;
+}
+
+void rec_enter(struct rec *r, size_t reserve)
+{
+	if (!r->record)
+		return;
+	struct stream *s = r->stream;
+	if (likely(!r->entered))
+		show_entered(r, reserve);
+	else
+		end_more(r);
+	if (s->waiting < PENDING)
+		s->pending[s->waiting++] = (struct pending){r->record, r};
+	signal_fence();
+	ring_self.depth--;
+}
+
+/* The record is not ours to complete any more. */
+static void drop(struct rec *r)
+{
+	r->record = NULL;
+}
+
+void rec_leave(struct rec *r, int64_t ret)
+{
+	if (!r->record)
+		return;
+	uint64_t now = ring_now();
+	struct stream *s = r->stream;
+	if (unlikely(*process_generation != r->generation))
+		return drop(r); /* a signal handler forked meanwhile, and this is the child */
+	struct pending *top = s->waiting ? &s->pending[s->waiting - 1] : NULL;
+	if (likely(top && top->record == r->record)) {
+		s->waiting--;
+	} else {
+		/* Above it is what a handler left by longjmp(); not there: it was itself taken for abandoned. */
+		uint32_t i = s->waiting;
+		while (i && s->pending[i - 1].record != r->record)
+			i--;
+		if (i)
+			s->waiting = i - 1;
+		else if (s->waiting < PENDING)
+			return drop(r);
+	}
+	ring_self.depth++;
+	signal_fence();
+	r->record->ret = ret;
+	__atomic_store_n(&r->record->leave, now, __ATOMIC_RELEASE);
+}
+
+void rec_end(struct rec *r, uint64_t value)
+{
+	if (!r->record)
+		return;
+	struct stream *s = r->stream;
+	struct rec_part *p = &r->main;
+	end_more(r);
+	r->record->value = value;
+	bool trim = p->fill < p->limit && s->segment == p->segment && s->used == p->limit;
+	if (trim) {
+		s->used = p->limit = p->fill;
+		end_at(p->segment, p->fill);
+	} else if (p->fill < p->limit) {
+		end_chunks(p);
+	}
+	publish(p, r->op, r->flags, VRR_STATE_DONE, p->limit);
+#ifndef __x86_64__
+	if (trim) /* what comes next may overwrite where a reader of the longer record looks */
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+	signal_fence();
+	ring_self.depth--;
+}
+
+void rec_note(int op, int fd, uint32_t entry, uint64_t a, uint64_t b, int64_t ret, uint64_t value, int flags,
+	      const char *path)
+{
+	size_t length = path ? strlen(path) : 0;
+	struct rec r;
+	rec_begin(&r, op, fd, entry, a, b, path ? (uint32_t)rec_size(length) : 0);
+	if (!r.record)
+		return;
+	r.flags |= (uint8_t)flags;
+	if (path)
+		rec_chunk(&r, VRR_WHERE_PATH, VRR_PHASE_IN, path, length, length);
+	rec_enter(&r, 0);
+	rec_leave(&r, ret);
+	rec_end(&r, value);
+}
