@@ -9,7 +9,11 @@ export type Part =
   | { readonly kind: 'arg'; readonly bytes: Buffer }
   | { readonly kind: 'buffer'; readonly at: number; readonly bytes: Buffer }
   | { readonly kind: 'zeroes'; readonly at: number; readonly length: number }
-  | { readonly kind: 'fd' | 'id' | 'keepFd' | 'keepId' | 'keepMemory'; readonly at: number | 'ret'; readonly slot: Slot }
+  | {
+      readonly kind: 'fd' | 'id' | 'keepFd' | 'keepId' | 'keepMemory';
+      readonly at: number | 'ret';
+      readonly slot: Slot;
+    }
   | { readonly kind: 'address'; readonly at: number; readonly slot: Slot; readonly delta: bigint };
 
 export interface Request {

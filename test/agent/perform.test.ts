@@ -61,10 +61,10 @@ test('a file is written and read at offsets, and is the file the path names', as
 });
 
 test('a failing open gives the errno and leaves the slot empty', async () => {
-  assert.equal(
-    rets(await run(request('open', 6, { parts: [text('/nonexistent')] }), request('close', 6))),
-    [-ENOENT, -EBADF],
-  );
+  assert.equal(rets(await run(request('open', 6, { parts: [text('/nonexistent')] }), request('close', 6))), [
+    -ENOENT,
+    -EBADF,
+  ]);
 });
 
 test('eventfd: count, nonblocking read, and a read that waits no longer than it may', async () => {
@@ -213,14 +213,15 @@ test('a read goes on until the awaited bytes come', async () => {
   setTimeout(() => writeFileSync(path, 'done'), 60);
   const replies = await run(request('open', 33, { parts: [text(path)] }), request('pread', 33, until));
   assert.is(replies[1]?.arg?.toString(), 'done');
-  const [never] = await run(
-    request('pread', 33, { ...until, timeout: 20, parts: [arg(Buffer.from('gone'))] }),
-  );
+  const [never] = await run(request('pread', 33, { ...until, timeout: 20, parts: [arg(Buffer.from('gone'))] }));
   assert.is(never?.arg?.toString(), 'done');
 });
 
 test('links and directories of the host are told', async () => {
-  const replies = await run(request('link', 0, { parts: [text('/proc/self')] }), request('list', 0, { parts: [text(dir)] }));
+  const replies = await run(
+    request('link', 0, { parts: [text('/proc/self')] }),
+    request('list', 0, { parts: [text(dir)] }),
+  );
   assert.match(replies[0]?.arg?.toString() ?? '', /^\d+$/);
   assert.ok(replies[1]?.arg?.toString().split('\0').includes('late'));
   assert.equal(rets(await run(request('list', 0, { parts: [text('/nonexistent')] }))), [-ENOENT]);

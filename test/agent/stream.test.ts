@@ -32,7 +32,9 @@ test('a batch of any size is taken before a reply is read', async () => {
   const bytes = encode(batch);
   child.stdout.pause();
   const taken = new Promise<void>((done, fail) => child.stdin.write(bytes, (error) => (error ? fail(error) : done())));
-  const clock = new Promise<never>((_, fail) => setTimeout(() => fail(new Error('the agent stopped reading')), timeout).unref());
+  const clock = new Promise<never>((_, fail) =>
+    setTimeout(() => fail(new Error('the agent stopped reading')), timeout).unref(),
+  );
   await Promise.race([taken, clock]);
   const reader = new ReplyReader();
   let count = 0;
@@ -95,7 +97,10 @@ test('random bytes never crash it', () => {
     const bytes = encode([
       zero,
       request('pread', 1, { b: 100n }),
-      request('ioctl', 1, { a: 1n, parts: [arg(Buffer.alloc(24)), { kind: 'buffer', at: 8, bytes: Buffer.alloc(40) }] }),
+      request('ioctl', 1, {
+        a: 1n,
+        parts: [arg(Buffer.alloc(24)), { kind: 'buffer', at: 8, bytes: Buffer.alloc(40) }],
+      }),
       request('eventfd', 2),
       request('poll', 0, { parts: [arg(Buffer.alloc(8)), { kind: 'fd', at: 0, slot: 2 }] }),
     ]);

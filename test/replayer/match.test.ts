@@ -1,0 +1,239 @@
+// What counts as a divergence, what is masked, and what the report says of it.
+
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { exitOf, reportLines } from '../../replayer/report.ts';
+import { recordFlags } from '../../schema/event.ts';
+import type { TraceMaker } from '../traces/make.ts';
+import { packed, u32, u64 } from './event.ts';
+import { device, opened, run } from './run.ts';
+import { type Answer, Scripted } from './scripted.ts';
+
+const onCall = (request: bigint, answer: Answer) =>
+  new Scripted((r) => (r.op === 'ioctl' && r.a === request ? answer : undefined));
+const IRQ_INFO = 0x3b6dn;
+const irqInfo = (flags: number, count: number, argsz = 16) => packed(u32(argsz), u32(flags), u32(1), u32(count));
+const askIrq = (m: TraceMaker) =>
+  m.event({ ...device, name: 'VFIO_DEVICE_GET_IRQ_INFO', input: irqInfo(0, 0), output: irqInfo(9, 1) });
+
+test('the same answers are the same', async () => {
+  const { verdict } = await run(
+    (m) => {
+      opened(m);
+      askIrq(m);
+    },
+    onCall(IRQ_INFO, { arg: irqInfo(9, 1) }),
+  );
+  assert.is(verdict.divergent, 0);
+  assert.is(verdict.compared, 4);
+  assert.is(exitOf(verdict), 0);
+  assert.match([...reportLines(verdict)][0] ?? '', /^same: 4 calls replayed on scripted/);
+});
+
+test('a field that differs is named with both values', async () => {
+  const { verdict } = await run(
+    (m) => {
+      opened(m);
+      askIrq(m);
+    },
+    onCall(IRQ_INFO, { arg: irqInfo(9, 4, 99) }),
+  );
+  assert.is(exitOf(verdict), 1);
+  assert.equal(verdict.divergences[0]?.differences, [{ field: 'count', expected: '1', actual: '4' }]);
+  assert.is(verdict.divergences[0]?.event, 4);
+  const report = [...reportLines(verdict)].join('\n');
+  assert.match(report, /First divergence, event 4:\n.*VFIO_DEVICE_GET_IRQ_INFO/);
+  assert.match(report, /count: expected 1, got 4/);
+});
+
+test('argsz is the caller and is masked, and the report says so', async () => {
+  const info = (argsz: number) => packed(u32(argsz), u32(2), u32(9), u32(5), u32(0), u32(0));
+  const { verdict } = await run(
+    (m) => {
+      opened(m);
+      m.event({ ...device, name: 'VFIO_DEVICE_GET_INFO', input: info(24), output: info(24) });
+    },
+    onCall(0x3b6bn, { arg: info(32) }),
+  );
+  assert.is(verdict.divergent, 0);
+  assert.match([...reportLines(verdict)].join('\n'), /VFIO_DEVICE_GET_INFO argsz: 1 difference masked/);
+});
+
+test('results and errors must be the recorded ones', async () => {
+  const reset = (ret: number) => (m: TraceMaker) => {
+    opened(m);
+    m.event({ ...device, name: 'VFIO_DEVICE_RESET', ret });
+  };
+  const first = async (recorded: number, own: number) =>
+    (await run(reset(recorded), onCall(0x3b6fn, { ret: own }))).verdict.divergences[0]?.differences[0];
+  assert.is(await first(-16, -16), undefined);
+  assert.equal(await first(0, -16), { field: 'result', expected: '0', actual: '-1 EBUSY' });
+  assert.equal(await first(-22, -16), { field: 'errno', expected: '-1 EINVAL', actual: '-1 EBUSY' });
+});
+
+test('a mask of the user leaves a field out and is listed', async () => {
+  const { verdict } = await run(
+    (m) => {
+      opened(m);
+      askIrq(m);
+    },
+    onCall(IRQ_INFO, { arg: irqInfo(9, 4) }),
+    {
+      masks: ['VFIO_DEVICE_GET_IRQ_INFO:count'],
+    },
+  );
+  assert.is(verdict.divergent, 0);
+  assert.is(verdict.masked[0]?.why, 'VFIO_DEVICE_GET_IRQ_INFO:count');
+});
+
+const read = (m: TraceMaker, val: number, more: object = {}) =>
+  m.event({ ...device, op: 'pread', region: 0, a: 8, length: 4, ret: 4, val, flags: recordFlags.INLINE, ...more });
+const reads = (...values: number[]) => {
+  let i = 0;
+  return new Scripted((r) => (r.op === 'pread' ? { ret: 4, arg: packed(u32(values[i++] ?? 0)) } : undefined));
+};
+
+test("a register's value is compared, with its last writer in the report", async () => {
+  const { verdict } = await run(
+    (m) => {
+      opened(m);
+      m.event({ ...device, op: 'pwrite', region: 0, a: 8, length: 4, ret: 4, val: 5, flags: recordFlags.INLINE });
+      m.event({ ...device, op: 'pwrite', region: 0, a: 12, length: 4, ret: 4, val: 6, flags: recordFlags.INLINE });
+      read(m, 5);
+    },
+    new Scripted((r) =>
+      r.op === 'pread' ? { ret: 4, arg: packed(u32(4)) } : r.op === 'pwrite' ? { ret: 4 } : undefined,
+    ),
+  );
+  assert.is(verdict.divergent, 1);
+  assert.match(verdict.divergences[0]?.differences[0]?.expected ?? '', /5/);
+  assert.match(verdict.explanation?.inputs.join('\n') ?? '', /last written by event 4: pwrite/);
+  assert.match(verdict.explanation?.state.join('\n') ?? '', /device 0000:00:04.0/);
+});
+
+test('in a loop that waits, only the last value counts', async () => {
+  const body = (m: TraceMaker) => {
+    opened(m);
+    read(m, 1);
+    read(m, 1);
+    read(m, 0);
+  };
+  assert.is((await run(body, reads(1, 0, 0))).verdict.divergent, 0);
+  assert.is((await run(body, reads(0, 0, 0))).verdict.masked[0]?.count, 2);
+  assert.is((await run(body, reads(1, 1, 1))).verdict.divergent, 1);
+});
+
+test('the count of an eventfd is masked, its failure is not', async () => {
+  const body = (m: TraceMaker) => {
+    m.handle(8, 'eventfd');
+    m.event({ op: 'eventfd', kind: 'eventfd', fd: -1, a: 0, ret: 9, made: { handle: 8, kind: 'eventfd' } });
+    m.event({ op: 'read', kind: 'eventfd', fd: 9, handle: 8, length: 8, ret: 8, val: 3, flags: recordFlags.INLINE });
+  };
+  const answer = (a: Answer) => new Scripted((r) => (r.op === 'read' ? a : undefined));
+  assert.is((await run(body, answer({ ret: 8, arg: packed(u64(1)) }))).verdict.divergent, 0);
+  const late = (await run(body, answer({ ret: -110 }))).verdict;
+  assert.match(late.divergences[0]?.differences[0]?.actual ?? '', /ETIMEDOUT/);
+});
+
+test('object ids are compared by what they name', async () => {
+  const alloc = (id: number) => packed(u32(12), u32(0), u32(id));
+  const vfio = (id: number) => packed(u32(12), u32(id), u32(0));
+  const body = (m: TraceMaker) => {
+    m.handle(1, 'iommufd', { fd: 3, path: '/dev/iommu' });
+    const on = { handle: 1, fd: 3 };
+    m.event({
+      op: 'open',
+      kind: 'iommufd',
+      fd: -1,
+      a: 2,
+      ret: 3,
+      input: Buffer.from('/dev/iommu\0'),
+      made: { handle: 1, kind: 'iommufd' },
+    });
+    m.event({ ...on, name: 'IOMMU_IOAS_ALLOC', input: alloc(0), output: alloc(4) });
+    m.event({ ...on, name: 'IOMMU_IOAS_ALLOC', input: alloc(0), output: alloc(5) });
+    m.event({ ...on, name: 'IOMMU_VFIO_IOAS', input: vfio(0), output: vfio(4) });
+  };
+  const ids = (a: number, b: number, answer: number) => {
+    let made = 0;
+    return new Scripted((r) =>
+      r.a === 0x3b81n ? { arg: alloc(made++ ? b : a) } : r.a === 0x3b88n ? { arg: vfio(answer) } : undefined,
+    );
+  };
+  assert.is((await run(body, ids(11, 12, 11))).verdict.divergent, 0);
+  const { verdict } = await run(body, ids(11, 12, 12));
+  assert.equal(verdict.divergences[0]?.differences, [{ field: 'ioas_id', expected: '4', actual: '5' }]);
+});
+
+test('what depends on a call that diverged is counted, not listed', async () => {
+  const { verdict } = await run(
+    (m) => {
+      opened(m);
+      askIrq(m);
+      m.event({ ...device, name: 'VFIO_DEVICE_RESET' });
+    },
+    new Scripted((r) => (r.a === 0x3b6an ? { ret: -19 } : undefined)),
+  );
+  assert.is(verdict.divergent, 1);
+  assert.is(verdict.consequences, 2);
+});
+
+test('what is not made again is said', async () => {
+  const { verdict, target } = await run((m) => {
+    opened(m);
+    m.event({ ...device, request: 0x3bf0, input: packed(u32(8), u32(0)) });
+    m.event({ ...device, name: 'VFIO_DEVICE_RESET', dur: null, ret: null });
+  }, new Scripted());
+  assert.is(target.of('ioctl').length, 1);
+  assert.equal(
+    verdict.skipped.map((s) => [s.count, s.first]),
+    [
+      [1, 4],
+      [1, 5],
+    ],
+  );
+  assert.match(
+    [...reportLines(verdict)].join('\n'),
+    /1 call not made: never returned in the recording \(first: event 5\)/,
+  );
+  assert.is(exitOf(verdict), 0);
+});
+
+test('an unknown call is made with --raw', async () => {
+  const { target } = await run(
+    (m) => {
+      opened(m);
+      m.event({ ...device, request: 0x3bf0, input: packed(u32(8), u32(7)) });
+    },
+    new Scripted(),
+    { raw: true },
+  );
+  assert.is(target.of('ioctl').at(-1)?.a, 0x3bf0n);
+});
+
+test('it may end at an event, or at the first divergence', async () => {
+  const body = (m: TraceMaker) => {
+    opened(m);
+    askIrq(m);
+    askIrq(m);
+    askIrq(m);
+  };
+  const wrong = () => onCall(IRQ_INFO, { arg: irqInfo(9, 4) });
+  assert.is((await run(body, wrong(), { until: 4 })).verdict.calls, 4);
+  assert.is((await run(body, wrong(), { until: 3 })).verdict.divergent, 0);
+  assert.is((await run(body, wrong())).verdict.divergent, 3);
+  assert.is((await run(body, wrong(), { stop: true })).verdict.divergent, 1);
+});
+
+test('at the recorded speed the pauses of the program are kept', async () => {
+  const body = (m: TraceMaker) => {
+    opened(m);
+    m.event({ ...device, name: 'VFIO_DEVICE_RESET', t: 1_000_000, dur: 100 });
+    m.event({ ...device, name: 'VFIO_DEVICE_RESET', t: 5_000_100, dur: 100 });
+  };
+  const { target } = await run(body, new Scripted(), { speed: 'recorded' });
+  assert.is(target.of('sleep').at(-1)?.a, 4_000_000n);
+  assert.is((await run(body, new Scripted())).target.of('sleep').length, 0);
+});
+
+test.run();
