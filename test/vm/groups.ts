@@ -1,6 +1,7 @@
 // What a boot can be asked to run.
 import type { Job } from './job.ts';
 import { clientJobs, seccompJobs } from './jobs-clients.ts';
+import { goldenJobs } from './jobs-golden.ts';
 import { killJobs } from './jobs-kill.ts';
 import { programJobs } from './jobs-programs.ts';
 import { sanitizerJobs } from './jobs-sanitizers.ts';
@@ -11,4 +12,5 @@ export const groups: Record<string, () => Job[]> = {
   kill: killJobs,
   programs: programJobs,
   sanitizers: sanitizerJobs,
+  golden: goldenJobs,
 };
