@@ -45,6 +45,8 @@ export const playOps = {
   wait: 11,
   /** Answers a reply that said PLAY_INSTALL. `a`: the new descriptor's number, or -errno. */
   installed: 14,
+  /** A mapping that was trapped is gone. */
+  unmap: 15,
   /** From the server itself: the virtual clock may go on. No reply. */
   tick: 12,
   /** From the server itself: the program ended. No reply. */

@@ -445,6 +445,7 @@ _Static_assert(sizeof(struct agent_reply) == 32, "agent_reply");
 #define VRR_PLAY_OP_SENT 0xa
 #define VRR_PLAY_OP_WAIT 0xb
 #define VRR_PLAY_OP_INSTALLED 0xe
+#define VRR_PLAY_OP_UNMAP 0xf
 #define VRR_PLAY_OP_TICK 0xc
 #define VRR_PLAY_OP_END 0xd
 struct play_request {

@@ -235,6 +235,8 @@ static void *map_played(struct played p, void *addr, size_t length, int prot, in
 	play_ask(&q, NULL, 0, &answer);
 	if (play_result(answer.reply.ret) < 0)
 		return MAP_FAILED;
+	if (answer.reply.flags & VRR_PLAY_FLAG_TRAP)
+		return play_trap(addr, length, prot, flags, p, fd, (uint64_t)at);
 	snprintf(path, sizeof(path), "%s/ram/%u", play_dir, answer.reply.handle);
 	ram = NEXT(open64)(path, O_RDWR | O_CLOEXEC);
 	if (ram < 0)
@@ -251,6 +253,8 @@ EXPORT void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t 
 	struct played p = {0, 0};
 	if (!(flags & MAP_ANONYMOUS))
 		p = play_of(fd);
+	if (flags & MAP_FIXED)
+		play_untrap(addr, length);
 	return p.handle ? map_played(p, addr, length, prot, flags, fd, at)
 			: NEXT(mmap)(addr, length, prot, flags, fd, at);
 }

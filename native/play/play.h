@@ -64,6 +64,10 @@ void play_signal(int fd);
 /* calls.c */
 int play_open(const char *path, int flags, unsigned mode);
 
+/* trap.c: a mapping each of whose loads and stores the server answers. */
+void *play_trap(void *addr, size_t length, int prot, int flags, struct played what, int fd, uint64_t offset);
+void play_untrap(void *addr, size_t length);
+
 /* paths.c: the path to use instead, in `room` (PATH_MAX bytes), or `path` itself. */
 const char *play_path(const char *path, char *room);
 bool play_is_node(const char *path);

@@ -49,6 +49,8 @@ export class PlayServer {
   private readonly handles = new Map<OpenFile, number>();
   /** Handles that were put into a message and perhaps are in flight. */
   private readonly flying = new Set<number>();
+  /** Trapped mappings of a device, which hold its open file as the kernel's do. */
+  private readonly mappings = new Map<number, number>();
   private nextHandle = 1;
   private readonly rams = new Map<Ram, { id: number; store: FileStore }>();
   /** Eventfds to signal, by process; `waits`: who stands ready to take them. */
@@ -124,6 +126,9 @@ export class PlayServer {
       case playOps.close:
         this.closed(q.handle);
         return { ret: 0 };
+      case playOps.unmap:
+        this.unmapped(q.handle);
+        return { ret: 0 };
       case playOps.sent:
         this.flying.add(q.handle);
         return { ret: 0 };
@@ -149,6 +154,7 @@ export class PlayServer {
         return { ret: this.machine.write(caller, file, given(q, process)) };
       case playOps.mmap:
         return this.mapped(
+          q.handle,
           this.machine.mmap(caller, file, {
             length: q.b,
             offset: q.a,
@@ -160,9 +166,12 @@ export class PlayServer {
     }
   }
 
-  private mapped(m: Mapping | number): Answer {
+  private mapped(handle: number, m: Mapping | number): Answer {
     if (typeof m === 'number') return { ret: m };
-    if (!m.ram) return { ret: -errno('EINVAL') };
+    if (!m.ram) {
+      this.mappings.set(handle, (this.mappings.get(handle) ?? 0) + 1);
+      return { ret: 0, flags: playFlags.TRAP };
+    }
     return { ret: m.ram.start, handle: this.ramFile(m.ram.memory) };
   }
 
@@ -224,10 +233,16 @@ export class PlayServer {
         this.flying.delete(handle); // whoever got it has it now
       }
     }
-    if (held || this.flying.has(handle)) return;
+    if (held || this.flying.has(handle) || this.mappings.get(handle)) return;
     this.files.delete(handle);
     this.handles.delete(file);
     file.put();
+  }
+
+  private unmapped(handle: number): void {
+    const left = (this.mappings.get(handle) ?? 1) - 1;
+    this.mappings.set(handle, left);
+    if (left === 0) this.closed(handle);
   }
 
   private withSignals(q: Asked, a: Answer): Answer {
