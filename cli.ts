@@ -8,11 +8,22 @@ import { errorCodes, exitCodes, TraceError } from './schema/errors.ts';
 import { traceCommands } from './traces/commands.ts';
 import type { Io } from './traces/io.ts';
 
+const signals = ['SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGHUP'] as const;
 const io: Io = {
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),
   exit: (code) => {
     process.exitCode = code;
+  },
+  die: (signal) => {
+    for (const name of signals) process.removeAllListeners(name);
+    process.kill(process.pid, signal);
+  },
+  onSignal: (listener) => {
+    for (const name of signals) process.on(name, listener);
+    return () => {
+      for (const name of signals) process.off(name, listener);
+    };
   },
   terminal: process.stderr.isTTY === true,
   columns: process.stdout.columns ?? 120,

@@ -1,8 +1,127 @@
 // The commands of this stage, as yargs takes them.
 
 import type { CommandModule } from 'yargs';
+import { TraceError } from '../schema/errors.ts';
+import { type MmioMode, mmioModes, RING_QUOTA } from '../schema/event.ts';
 import type { Io } from '../traces/io.ts';
+import { type PayloadMode, payloadModes } from './drain.ts';
+import { record } from './record.ts';
+import { recover } from './recover.ts';
+import { summary } from './summary.ts';
 
-export function recordCommands(_io: Io): CommandModule[] {
-  return [];
+/** `512M`, `2G`, `1048576`. */
+export function parseBytes(text: string): number {
+  const match = /^(\d+)([KMG]?)(i?B)?$/i.exec(text);
+  const unit = { '': 0, K: 10, M: 20, G: 30 }[match?.[2]?.toUpperCase() ?? ''];
+  if (!match || unit === undefined) throw new TraceError('USAGE', `${text} is no size; write it like 512M or 2G`);
+  return Number(match[1]) * 2 ** unit;
+}
+
+const ids = (): { uid: number; gid: number; pid: number; cwd: string } => ({
+  uid: process.getuid?.() ?? 0,
+  gid: process.getgid?.() ?? 0,
+  pid: process.pid,
+  cwd: process.cwd(),
+});
+
+function recordCommand(io: Io): CommandModule {
+  return {
+    command: 'record [command..]',
+    describe: 'Run a program and record what it says to VFIO',
+    builder: (y) =>
+      y
+        .usage('$0 record [-o FILE] [OPTIONS] -- PROGRAM [ARGUMENTS]')
+        .option('output', {
+          alias: 'o',
+          type: 'string',
+          describe: 'Trace to write [default: PROGRAM.vrr]',
+          requiresArg: true,
+        })
+        .option('mmio', {
+          choices: Object.keys(mmioModes) as MmioMode[],
+          default: 'hide' as MmioMode,
+          describe:
+            'Mapped regions: hide that they can be mapped (VMMs), trap each access (DPDK), or pass them unrecorded',
+        })
+        .option('payload', {
+          choices: payloadModes,
+          default: 'full' as PayloadMode,
+          describe: 'Data read, written and pointed to: all of it, its hash, or its length',
+        })
+        .option('durable', { type: 'boolean', default: false, describe: 'Survive the loss of power (slower)' })
+        .option('force', { type: 'boolean', default: false, describe: 'Overwrite; run what cannot be recorded' })
+        .option('ring', { type: 'string', default: '/dev/shm', describe: 'Folder of the ring file', requiresArg: true })
+        .option('quota', {
+          type: 'string',
+          default: `${RING_QUOTA >> 20}M`,
+          describe: 'Most that the ring may take',
+          requiresArg: true,
+        })
+        .example('$0 record -o boot.vrr -- qemu-system-x86_64 …', 'every access of a guest to its device')
+        .example('$0 record --mmio=pass -- dpdk-testpmd …', 'all calls; mapped registers are not recorded'),
+    handler: async (argv) => {
+      const command = [
+        ...((argv.command as string[] | undefined) ?? []),
+        ...((argv['--'] as string[] | undefined) ?? []),
+      ].map(String);
+      const [program, ...rest] = command;
+      if (program === undefined)
+        throw new TraceError('USAGE', 'name the program to record: vfio-rr record -- PROGRAM …');
+      const { uid, gid, pid, cwd } = ids();
+      const recording = await record(
+        {
+          command: [program, ...rest],
+          ...(argv.output === undefined ? {} : { output: String(argv.output) }),
+          mmio: argv.mmio as MmioMode,
+          payload: argv.payload as PayloadMode,
+          durable: argv.durable === true,
+          force: argv.force === true,
+          ring: String(argv.ring),
+          quota: parseBytes(String(argv.quota)),
+          env: io.env,
+          user: { uid, gid },
+          pid,
+          cwd,
+        },
+        io,
+      );
+      if (recording.trace) io.err(summary(recording.trace.path, recording.trace.outcome));
+      if (recording.signal) io.die(recording.signal);
+      else io.exit(recording.code ?? 0);
+    },
+  };
+}
+
+function recoverCommand(io: Io): CommandModule {
+  return {
+    command: 'recover <file>',
+    describe: 'Finish the trace of a recorder that was killed',
+    builder: (y) =>
+      y
+        .positional('file', { type: 'string', describe: 'The unfinished trace, or its ring file', demandOption: true })
+        .option('output', {
+          alias: 'o',
+          type: 'string',
+          describe: 'Trace to write, if FILE is a ring file',
+          requiresArg: true,
+        })
+        .example('$0 recover boot.vrr', 'the trace names its ring')
+        .example('$0 recover /dev/shm/vfio-rr-1234-x.ring -o boot.vrr', 'the trace itself is gone'),
+    handler: async (argv) => {
+      const { path, outcome } = await recover(
+        {
+          from: String(argv.file),
+          ...(argv.output === undefined ? {} : { output: String(argv.output) }),
+          cwd: ids().cwd,
+        },
+        io,
+      );
+      io.err(summary(path, outcome));
+      io.exit(0);
+    },
+  };
+}
+
+export function recordCommands(io: Io): CommandModule[] {
+  return [recordCommand(io), recoverCommand(io)];
 }

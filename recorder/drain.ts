@@ -14,7 +14,7 @@ export type PayloadMode = (typeof payloadModes)[number];
 const BATCH = 16384;
 
 /** In the order of `nonempty` in native/rings/rings.c. */
-const batchTables = ['process', 'thread', 'handle', 'region', 'site', 'payload', 'memory', 'made', 'loss'] as const;
+const batchTables = ['process', 'thread', 'handle', 'region', 'site', 'payload', 'memory', 'made'] as const;
 
 const inserts: Readonly<Record<(typeof batchTables)[number], string>> = {
   process: 'INSERT INTO process SELECT * FROM ring_process',
@@ -29,7 +29,6 @@ const inserts: Readonly<Record<(typeof batchTables)[number], string>> = {
           LIMIT -1 OFFSET 0)`,
   memory: 'INSERT INTO memory SELECT * FROM ring_memory',
   made: 'INSERT INTO made SELECT * FROM ring_made',
-  loss: "INSERT INTO loss SELECT what, count, 'record' FROM ring_loss",
 };
 
 /** Loads the extension; `db` can then be asked for its clock and open a ring. */

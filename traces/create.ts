@@ -60,5 +60,6 @@ function fillNames(db: Database.Database): void {
 
 export function setMeta(db: Database.Database, values: Readonly<Record<string, string | number | null>>): void {
   const put = db.prepare('INSERT OR REPLACE INTO meta VALUES (?, ?)');
-  for (const [key, value] of Object.entries(values)) put.run(key, value);
+  // A bound number is a REAL where the column has no type.
+  for (const [key, value] of Object.entries(values)) put.run(key, Number.isInteger(value) ? BigInt(value ?? 0) : value);
 }

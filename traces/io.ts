@@ -7,6 +7,10 @@ export interface Io {
   err(text: string): void;
   /** The command's verdict; the last one counts. A recorded program's own exit status may be any number. */
   exit(code: ExitCode | number): void;
+  /** Ends by that signal, as a recorded program did. */
+  die(signal: NodeJS.Signals): void;
+  /** Takes the signals that would end us, until the function that comes back is called. */
+  onSignal(listener: (signal: NodeJS.Signals) => void): () => void;
   /** Whether standard error is a terminal: progress is shown only there. */
   readonly terminal: boolean;
   readonly columns: number;

@@ -56,7 +56,7 @@ char *batch_text(struct batch *b, const uint8_t *bytes, size_t length)
 void batch_clear(struct batch *b)
 {
 	b->event.count = b->memory.count = b->made.count = b->payload.count = b->site.count = b->thread.count = 0;
-	b->process.count = b->handle.count = b->region.count = b->loss.count = b->drained.count = 0;
+	b->process.count = b->handle.count = b->region.count = b->drained.count = 0;
 	while (b->arena_count)
 		free(b->arena[--b->arena_count]);
 	b->payload_bytes = 0;
@@ -75,7 +75,6 @@ void batch_free(struct batch *b)
 	rows_free(&b->process);
 	rows_free(&b->handle);
 	rows_free(&b->region);
-	rows_free(&b->loss);
 	rows_free(&b->drained);
 	free(b->arena);
 	memset(b, 0, sizeof(*b));

@@ -33,9 +33,6 @@ struct handle_row {
 struct region_row {
 	int64_t handle, idx, flags, size, offset, type, subtype;
 };
-struct loss_row {
-	int64_t what, count;
-};
 struct drained_row {
 	int64_t ticket, bytes, state;
 };
@@ -60,7 +57,6 @@ struct batch {
 	ROWS(process_row) process;
 	ROWS(handle_row) handle;
 	ROWS(region_row) region;
-	ROWS(loss_row) loss;
 	ROWS(drained_row) drained;
 	void **arena;
 	size_t arena_count, arena_capacity, payload_bytes;

@@ -46,6 +46,24 @@ static int32_t s32_at(const struct bytes *b, size_t at)
 	return v;
 }
 
+/* What an open() that failed was meant to open. */
+static uint8_t kind_of_path(const struct bytes *path)
+{
+	static const struct {
+		const char *prefix;
+		uint8_t exact, kind;
+	} paths[] = {
+#define PATH(prefix, exact, kind) { prefix, exact, kind },
+		VRR_PATHS(PATH)
+	};
+	for (size_t i = 0; path && i < sizeof(paths) / sizeof(*paths); i++) {
+		size_t n = strlen(paths[i].prefix), length = strnlen((const char *)path->data, path->length);
+		if (length >= n && !memcmp(path->data, paths[i].prefix, n) && (!paths[i].exact || length == n))
+			return paths[i].kind;
+	}
+	return 0;
+}
+
 static bool moves_bytes(uint8_t op)
 {
 	return op == VRR_OP_PREAD || op == VRR_OP_PWRITE || op == VRR_OP_READ || op == VRR_OP_WRITE;
@@ -154,6 +172,8 @@ int decode(struct drain *drain, struct stream *stream, struct place place, const
 		site.handle = made;
 		site.kind = made_kind;
 	}
+	if (!site.kind && op == VRR_OP_OPEN && !plain)
+		site.kind = kind_of_path(gathered(drain, VRR_WHERE_PATH, VRR_PHASE_IN));
 	if (!site.kind)
 		site.kind = op != VRR_OP_IOCTL && made_kind ? made_kind : site.handle || record->fd >= 0 ? VRR_KIND_UNKNOWN : VRR_KIND_NONE;
 
@@ -194,11 +214,6 @@ int decode(struct drain *drain, struct stream *stream, struct place place, const
 	}
 	if (op == VRR_OP_ATTACH)
 		made_fd = record->fd;
-	if (op == VRR_OP_LOST) {
-		struct loss_row *row = ROW(&drain->batch, loss);
-		if (row)
-			*row = (struct loss_row){ (int64_t)record->a, (int64_t)record->b };
-	}
 	if (!plain)
 		keep_bytes(drain, op, returned, &event);
 	if (made && makes_handle(op))

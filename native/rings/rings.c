@@ -68,7 +68,7 @@ static void fn_tables(sqlite3_context *c, int argc, sqlite3_value **argv)
 {
 	const struct batch *b = &((struct drain *)sqlite3_user_data(c))->batch;
 	const size_t nonempty[] = { b->process.count, b->thread.count, b->handle.count, b->region.count, b->site.count,
-				    b->payload.count, b->memory.count, b->made.count,	b->loss.count };
+				    b->payload.count, b->memory.count, b->made.count };
 	int bits = 0;
 	(void)argc, (void)argv;
 	for (size_t i = 0; i < sizeof(nonempty) / sizeof(*nonempty); i++)

@@ -38,8 +38,8 @@ static void text(sqlite3_context *c, const char *s)
 		return d->batch.table.count; \
 	}
 COUNT(event) COUNT(memory) COUNT(made) COUNT(payload) COUNT(site) COUNT(thread)
-COUNT(process) COUNT(handle) COUNT(region) COUNT(loss) COUNT(drained)
-INTEGERS(memory) INTEGERS(made) INTEGERS(thread) INTEGERS(region) INTEGERS(loss) INTEGERS(drained)
+COUNT(process) COUNT(handle) COUNT(region) COUNT(drained)
+INTEGERS(memory) INTEGERS(made) INTEGERS(thread) INTEGERS(region) INTEGERS(drained)
 
 static void event_column(struct drain *d, size_t row, int column, sqlite3_context *c)
 {
@@ -135,7 +135,6 @@ static const struct table tables[] = {
 	TABLE(process, "id INT, pid INT, parent INT, exe TEXT, t INT, exit INT"),
 	TABLE(handle, "id INT, kind INT, process INT, fd INT, path TEXT, name TEXT, parent INT, alias INT, opened INT, closed INT"),
 	TABLE(region, "handle INT, idx INT, flags INT, size INT, offset INT, type INT, subtype INT"),
-	TABLE(loss, "what INT, count INT"),
 	TABLE(drained, "ticket INT, bytes INT, state INT"),
 	TABLE(status, "name TEXT, value INT"),
 };

@@ -1,0 +1,186 @@
+// `record`: starts a program with the interposer preloaded, drains what it says to VFIO into a trace, ends as it ends.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { basename, dirname, resolve } from 'node:path';
+import type Database from 'better-sqlite3';
+import { TraceError } from '../schema/errors.ts';
+import { environment, type MmioMode } from '../schema/event.ts';
+import { createTrace, setMeta } from '../traces/create.ts';
+import type { Io } from '../traces/io.ts';
+import { moment, readClock } from './clock.ts';
+import { loadRings, type PayloadMode } from './drain.ts';
+import { line, packageVersion } from './host.ts';
+import { requireNative } from './native.ts';
+import { findProgram, type Program, type User } from './program.ts';
+import { createRing, segmentsAhead } from './ring.ts';
+import { type Outcome, Session } from './session.ts';
+
+export interface RecordOptions {
+  /** Program and its arguments. */
+  readonly command: readonly [string, ...string[]];
+  /** Trace to write; NAME.vrr of the program by default. */
+  readonly output?: string;
+  readonly mmio: MmioMode;
+  readonly payload: PayloadMode;
+  readonly durable: boolean;
+  readonly force: boolean;
+  /** Folder and bytes of the ring. */
+  readonly ring: string;
+  readonly quota: number;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  readonly user: User;
+  readonly pid: number;
+}
+
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+export interface Recording extends Ended {
+  /** null: passed through unrecorded. */
+  readonly trace: { readonly path: string; readonly outcome: Outcome } | null;
+}
+
+type Signals = Pick<Io, 'onSignal'>;
+
+export async function record(options: RecordOptions, io: Signals & Pick<Io, 'err'>): Promise<Recording> {
+  const [name] = options.command;
+  const program = findProgram(name, options.env.PATH ?? '/usr/local/bin:/usr/bin:/bin', options.user);
+  if (program.obstacle !== null) {
+    const reason = `${program.name} cannot be recorded: ${program.obstacle}`;
+    if (!options.force) throw new TraceError('USAGE', `${reason}; --force runs it unrecorded`);
+    io.err(`vfio-rr: ${reason}. It runs unrecorded.\n`);
+    return { ...(await run(program, options, options.env, io)), trace: null };
+  }
+  const path = resolve(options.cwd, options.output ?? `${basename(program.name)}.vrr`);
+  const preload = requireNative('libvfio-rr.so');
+  requireNative('rings.so');
+  clearWay(path, options.force);
+  return recordTo(path, program, preload, options, io);
+}
+
+function clearWay(path: string, force: boolean): void {
+  if (existsSync(path)) {
+    if (!force) throw new TraceError('USAGE', `${path} exists; --force overwrites it, -o names another`);
+    for (const file of [path, `${path}-journal`]) rmSync(file, { force: true });
+  }
+  mkdirSync(dirname(path), { recursive: true });
+}
+
+async function recordTo(
+  path: string,
+  program: Program,
+  preload: string,
+  options: RecordOptions,
+  io: Signals,
+): Promise<Recording> {
+  const db = createTrace(path, { durable: options.durable });
+  let ring: string | undefined;
+  try {
+    loadRings(db);
+    const first = moment(db);
+    const clock = await readClock(db, first);
+    ring = createRing({
+      folder: options.ring,
+      quota: options.quota,
+      mmio: options.mmio,
+      clock,
+      recorderPid: options.pid,
+    });
+    describeStart(db, ring, program, options, clock);
+    const ahead = segmentsAhead(options.ring, options.quota);
+    const session = new Session(db, ring, { payload: options.payload, ahead });
+    const preloaded = [preload, options.env.LD_PRELOAD].filter(Boolean).join(':');
+    const env = { ...options.env, LD_PRELOAD: preloaded, [environment.ring]: ring };
+    let ended: Ended | undefined;
+    let failed: unknown;
+    let stop = false;
+    const child = run(program, options, env, io, () => {
+      stop = ended !== undefined; // asked again to end, after the program has
+    }).then(
+      (e) => {
+        ended = e;
+      },
+      (error: unknown) => {
+        failed = error;
+      },
+    );
+    await session.follow(
+      () => ended === undefined && failed === undefined,
+      () => stop,
+    );
+    await child;
+    if (failed !== undefined) throw failed;
+    const outcome = session.finish({ exit: ended?.code ?? null, signal: ended?.signal ?? null });
+    return { code: ended?.code ?? null, signal: ended?.signal ?? null, trace: { path, outcome } };
+  } catch (error) {
+    if (!(error instanceof TraceError)) throw error;
+    // Nothing ran: nothing is left behind.
+    db.close();
+    for (const file of [path, `${path}-journal`, ring]) if (file) rmSync(file, { force: true });
+    throw error;
+  }
+}
+
+function describeStart(
+  db: Database.Database,
+  ring: string,
+  program: Program,
+  options: RecordOptions,
+  clock: Awaited<ReturnType<typeof readClock>>,
+): void {
+  setMeta(db, {
+    ring,
+    program: program.path,
+    argv: JSON.stringify(options.command),
+    cwd: options.cwd,
+    tool: `vfio-rr ${packageVersion()}`,
+    started: String(clock.realtime),
+    clock: clock.name,
+    clock_hz: Number(clock.hz),
+    mmio: options.mmio,
+    payload: options.payload,
+    uname: line('/proc/version'),
+    cmdline: line('/proc/cmdline'),
+  });
+}
+
+/** Runs the program on our own standard streams, until it ends. Signals that ask us to end are passed on to it. */
+function run(
+  program: Program,
+  options: RecordOptions,
+  env: Readonly<Record<string, string | undefined>>,
+  io: Signals,
+  asked: () => void = () => {},
+): Promise<Ended> {
+  const [argv0, ...args] = options.command;
+  let release = (): void => {};
+  return new Promise<Ended>((ended, failed) => {
+    let child: ChildProcess | undefined;
+    let interrupts = 0;
+    release = io.onSignal((signal) => {
+      asked();
+      // A terminal sends Ctrl-C to the program as well; only who insists, or has no terminal, means us to pass it on.
+      const fromTerminal = (signal === 'SIGINT' || signal === 'SIGQUIT') && inForeground() && interrupts++ === 0;
+      if (!fromTerminal) child?.kill(signal);
+    });
+    child = spawn(program.path, args, { argv0, stdio: 'inherit', env: { ...env }, cwd: options.cwd });
+    child.on('error', (error) =>
+      failed(new TraceError('USAGE', `cannot start ${program.name}: ${error.message}; check that it can be run`)),
+    );
+    child.on('exit', (code, signal) => ended({ code, signal }));
+  }).finally(() => {
+    release();
+  });
+}
+
+/** Whether our process group is the one that a terminal's keys go to: fields 5 (pgrp) and 8 (tpgid) of proc(5) stat. */
+function inForeground(): boolean {
+  const fields =
+    line('/proc/self/stat')
+      ?.replace(/^.*\) /, '')
+      .split(' ') ?? [];
+  return fields[2] !== undefined && fields[2] === fields[5];
+}

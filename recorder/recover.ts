@@ -1,0 +1,142 @@
+// `recover`: the ring that a killed recorder left becomes a finished trace, exactly once.
+
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import Database from 'better-sqlite3';
+import { TraceError } from '../schema/errors.ts';
+import { APPLICATION_ID } from '../schema/trace.ts';
+import { createTrace, setJournal, setMeta } from '../traces/create.ts';
+import type { Io } from '../traces/io.ts';
+import { loadRings, type PayloadMode, payloadModes } from './drain.ts';
+import { packageVersion } from './host.ts';
+import { writers } from './processes.ts';
+import { readRingHeader, segmentsAhead } from './ring.ts';
+import { type Outcome, Session } from './session.ts';
+
+export interface RecoverOptions {
+  /** The unfinished trace, which names its ring; or the ring file. */
+  readonly from: string;
+  /** Where a ring without a trace goes; the unfinished trace of a ring. */
+  readonly output?: string;
+  readonly cwd: string;
+}
+
+export interface Recovered {
+  readonly path: string;
+  readonly outcome: Outcome;
+}
+
+interface Unfinished {
+  readonly db: Database.Database;
+  readonly path: string;
+  readonly ring: string;
+  readonly payload: PayloadMode;
+}
+
+/** Opens a trace for going on, or says why not. */
+function open(path: string): Database.Database {
+  let db: Database.Database | undefined;
+  try {
+    db = new Database(path, { fileMustExist: true });
+    if (db.pragma('application_id', { simple: true }) === APPLICATION_ID) return db;
+  } catch (error) {
+    db?.close();
+    throw new TraceError('NOT_A_TRACE', `${path} cannot be opened as a trace: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+  db.close();
+  throw new TraceError('NOT_A_TRACE', `${path} is not a trace; name an unfinished trace or a ring file`);
+}
+
+function meta(db: Database.Database, key: string): unknown {
+  return db.prepare('SELECT value FROM meta WHERE key = ?').pluck().get(key);
+}
+
+/** `ring`: the one that the trace must belong to, or undefined for the one that it names. */
+function takeUp(path: string, ring: string | undefined): Unfinished {
+  const db = open(path);
+  const named = meta(db, 'ring');
+  const wrong =
+    meta(db, 'state') !== 'recording'
+      ? `${path} is a finished trace already; there is nothing to recover`
+      : typeof named !== 'string'
+        ? `${path} does not name its ring file; it cannot be recovered`
+        : ring !== undefined && resolve(named) !== ring
+          ? `${path} belongs to the ring ${named}, not to ${ring}; name another output`
+          : null;
+  if (wrong !== null || typeof named !== 'string') {
+    db.close();
+    throw new TraceError('USAGE', wrong ?? '');
+  }
+  const payload = payloadModes.find((m) => m === meta(db, 'payload')) ?? 'full';
+  return { db, path, ring: named, payload };
+}
+
+function begin(path: string, ring: string): Unfinished {
+  const header = readRingHeader(ring);
+  const db = createTrace(path);
+  setMeta(db, {
+    ring,
+    tool: `vfio-rr ${packageVersion()}`,
+    started: String(header.realStart),
+    clock: header.clock,
+    clock_hz: Number(header.clockHz),
+    mmio: header.mmio,
+    payload: 'full',
+  });
+  return { db, path, ring, payload: 'full' };
+}
+
+function choose(options: RecoverOptions): Unfinished {
+  const from = resolve(options.cwd, options.from);
+  const output = options.output === undefined ? undefined : resolve(options.cwd, options.output);
+  if (!existsSync(from)) throw new TraceError('USAGE', `there is no file ${options.from}; check its path`);
+  if (!from.endsWith('.ring')) {
+    if (output !== undefined && output !== from)
+      throw new TraceError(
+        'USAGE',
+        `a trace is recovered in its place; leave out -o, or name the ring file instead of ${options.from}`,
+      );
+    return takeUp(from, undefined);
+  }
+  readRingHeader(from);
+  if (output === undefined) throw new TraceError('USAGE', 'name the trace to write with -o');
+  return existsSync(output) ? takeUp(output, from) : begin(output, from);
+}
+
+export async function recover(options: RecoverOptions, io: Pick<Io, 'err' | 'onSignal'>): Promise<Recovered> {
+  const { db, path, ring, payload } = choose(options);
+  if (!existsSync(ring)) {
+    db.close();
+    throw new TraceError(
+      'RING',
+      `the ring file ${ring} is gone (restarted host?); ${path} keeps what was drained before`,
+    );
+  }
+  setJournal(db, {});
+  loadRings(db);
+  let session: Session;
+  const alive = (): boolean => writers(db, ring).length > 0;
+  try {
+    session = new Session(db, ring, { payload, ahead: alive() ? segmentsAhead('/dev/shm', 1 << 30) : 0 });
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+  if (alive())
+    io.err('vfio-rr: the program still runs; recording goes on until it ends (Ctrl-C ends only the recording)\n');
+  let stop = false;
+  const release = io.onSignal(() => {
+    stop = true;
+  });
+  try {
+    await session.follow(
+      () => false,
+      () => stop,
+    );
+  } finally {
+    release();
+  }
+  return { path, outcome: session.finish({ recovered: 1 }) };
+}
