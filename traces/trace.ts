@@ -4,8 +4,6 @@
 import type Database from 'better-sqlite3';
 import { Decoder } from 'cbor-x';
 import { TraceError } from '../schema/errors.ts';
-import { PAYLOAD_MAX } from '../schema/event.ts';
-import { codecs } from '../schema/trace.ts';
 import {
   type Handle,
   handleOf,
@@ -21,8 +19,8 @@ import {
 } from './entities.ts';
 import type { TraceEvent } from './event.ts';
 import { complain, connect, inspect } from './file.ts';
-import { unpack } from './pack.ts';
 import { Page } from './page.ts';
+import { Payloads } from './payloads.ts';
 import { type EventRange, everything } from './range.ts';
 import { type EventRow, eventColumns, RowEvent, type Site, type SiteRow, siteOf } from './row.ts';
 
@@ -31,9 +29,6 @@ export { plain } from './row.ts';
 /** Events read at a time. */
 const PAGE = 4096;
 const SITES_KEPT = 100_000;
-/** Payloads that many events share (structures passed again and again). */
-const SMALL = 4096;
-const SMALL_KEPT = 4096;
 const ENTITIES_MAX = 1_000_000;
 
 export interface OpenOptions {
@@ -45,14 +40,16 @@ export interface OpenOptions {
 export function openTrace(path: string, options: OpenOptions = {}): Trace {
   const version = inspect(path);
   const trace = new Trace(path, version, connect(path));
-  if (!trace.finished && !options.unfinished) {
-    trace.close();
+  try {
+    if (trace.finished || options.unfinished) return trace;
     throw new TraceError(
       'UNFINISHED',
       `${path} is unfinished: wait for its recording to end, or run \`vfio-rr recover\` if the recorder was killed`,
     );
+  } catch (error) {
+    trace.close();
+    throw error;
   }
-  return trace;
 }
 
 export class Trace {
@@ -61,13 +58,14 @@ export class Trace {
   readonly #db: Database.Database;
   readonly #statements = new Map<string, Database.Statement>();
   readonly #sites = new Map<number, Site>();
-  readonly #small = new Map<number, Buffer | null>();
+  readonly #payloads: Payloads;
   #handles: ReadonlyMap<number, Handle> | undefined;
 
   constructor(path: string, version: number, db: Database.Database) {
     this.path = path;
     this.version = version;
     this.#db = db;
+    this.#payloads = new Payloads(path, db);
   }
 
   /** False: still being recorded, or its recorder was killed. */
@@ -181,19 +179,12 @@ export class Trace {
 
   /** The bytes, null when they were not kept (--payload=hash|none). They are shared: do not write to them. */
   payload(id: number): Buffer | null {
-    const cached = this.#small.get(id);
-    if (cached !== undefined) return cached;
-    const bytes = complain(this.path, `payload ${id}`, () => this.#unpacked(id));
-    if (!bytes || bytes.length <= SMALL) {
-      if (this.#small.size >= SMALL_KEPT) this.#small.clear();
-      this.#small.set(id, bytes);
-    }
-    return bytes;
+    return complain(this.path, `payload ${id}`, () => this.#payloads.get(id));
   }
 
   /** Size, kept or not. */
   payloadSize(id: number): number {
-    return Number(this.#prepare('SELECT size FROM payload WHERE id = ?').pluck().get(id) ?? 0);
+    return complain(this.path, `payload ${id}`, () => this.#payloads.size(id));
   }
 
   /** Rows of a query of the reader's own; the connection is read-only. */
@@ -290,29 +281,6 @@ export class Trace {
     const site = siteOf(row, (h) => this.resolve(h));
     this.#sites.set(id, site);
     return site;
-  }
-
-  #unpacked(id: number): Buffer | null {
-    const row = this.#prepare('SELECT size, codec, data, length(data) AS packed FROM payload WHERE id = ?').get(id) as
-      | Row
-      | undefined;
-    const wrong = (what: string): TraceError => new TraceError('CORRUPT', `${this.path}: payload ${id} ${what}`);
-    if (!row) throw wrong('is missing');
-    if (row.codec === codecs.HASH || row.codec === codecs.NONE) return null;
-    const size = Number(row.size);
-    if (!Number.isInteger(size) || size < 0 || size > PAYLOAD_MAX) throw wrong(`claims ${row.size} bytes`);
-    const data = row.data === null && size === 0 ? Buffer.alloc(0) : row.data;
-    if (!Buffer.isBuffer(data)) throw wrong('has no bytes');
-    if (row.codec === codecs.LZ4) {
-      try {
-        return unpack(data, size);
-      } catch (error) {
-        throw wrong(`is damaged: ${(error as Error).message}`);
-      }
-    }
-    if (row.codec !== codecs.RAW) throw wrong(`is packed in a way (${row.codec}) that this vfio-rr does not know`);
-    if (data.length !== size) throw wrong(`has ${data.length} of its ${size} bytes`);
-    return data;
   }
 }
 
