@@ -276,7 +276,8 @@ export class Script {
     const fd = this.#fd(act.fd);
     const offset = (BigInt(act.region) << REGION_SHIFT) + BigInt(act.at);
     const place = { region: act.region, a: BigInt(act.at), length: act.length };
-    const given = act.act === 'pwrite' ? bytesOf(act.value ?? 0n, act.length) : null;
+    const value = typeof act.value === 'string' ? Buffer.concat(this.kept.get(act.value) ?? []) : act.value;
+    const given = act.act === 'pwrite' ? bytesOf(value ?? 0n, act.length) : null;
     let ret: number | null;
     let got: Buffer | null = null;
     if (act.lie?.kind === 'errno') ret = -(errnoNumber(act.lie.errno) as number);
@@ -291,6 +292,7 @@ export class Script {
       got = typeof bytes === 'number' ? null : bytes;
     }
     if (act.lie?.kind === 'set' && got) act.lie.bytes.copy(got, act.lie.at);
+    if (act.keep && got) this.kept.set(act.keep, [...(this.kept.get(act.keep) ?? []), got]);
     const inline = act.length <= 8;
     const shown = given ?? got;
     const val =
@@ -372,7 +374,7 @@ export class Script {
 }
 
 function bytesOf(value: bigint | Buffer, length: number): Buffer {
-  if (typeof value !== 'bigint') return value;
+  if (typeof value !== 'bigint') return value.subarray(0, length);
   const b = Buffer.alloc(8);
   b.writeBigUInt64LE(BigInt.asUintN(64, value));
   return b.subarray(0, length);

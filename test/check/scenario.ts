@@ -58,8 +58,10 @@ export type Act =
       readonly region: number;
       readonly at: number;
       readonly length: number;
-      /** pwrite: the bytes; a number is written little-endian. */
-      readonly value?: bigint | Buffer;
+      /** pwrite: the bytes (a number is written little-endian), or what reads kept under a name. */
+      readonly value?: bigint | Buffer | string;
+      /** pread: keep the bytes. */
+      readonly keep?: string;
     } & More)
   | ({ readonly act: 'read'; readonly fd: string; readonly length: number; readonly keep?: string } & More)
   /** `bytes`, or what reads kept under a name. */
@@ -105,6 +107,8 @@ export interface Scenario {
   readonly finds: readonly Expected[];
   /** The rule is expected to be undecidable in it. */
   readonly undecidable?: RegExp;
+  /** Other MUST rules that a clean trace breaks on the way. */
+  readonly also?: readonly RuleId[];
   /** A second recording that is checked together with it. */
   readonly destination?: readonly Act[];
   readonly precedence?: string;
@@ -130,7 +134,13 @@ export const feature = (
   data: Fields = {},
   more: IoctlMore = {},
 ): Act => ({ act: 'ioctl', fd: name, call: `VFIO_DEVICE_FEATURE ${op} ${what}`, arg: {}, data, ...more });
-export const pread = (name: string, region: number, at: number, length: number, more: More = {}): Act => ({
+export const pread = (
+  name: string,
+  region: number,
+  at: number,
+  length: number,
+  more: More & { readonly keep?: string } = {},
+): Act => ({
   ...{ act: 'pread', fd: name, region, at, length },
   ...more,
 });
@@ -139,7 +149,7 @@ export const pwrite = (
   region: number,
   at: number,
   length: number,
-  value: bigint | number | Buffer,
+  value: bigint | number | Buffer | string,
   more: More = {},
 ): Act => ({
   ...{ act: 'pwrite', fd: name, region, at, length, value: typeof value === 'number' ? BigInt(value) : value },

@@ -74,7 +74,11 @@ function set(event: TraceEvent, world: World, device: Device, emit: Emit): void 
   const to = state(event.input);
   if (to === undefined) return;
   const v2 = device.v2;
-  const step: StepOf<'set'> = { kind: 'set', ...ended(event), device, to, dataFd: dataFd(after(event)) ?? null };
+  const end = ended(event);
+  const answered = dataFd(after(event)) ?? null;
+  // What fails before the state machine answers nothing: the field is as the program left it.
+  const untouched = !end.ok && answered === dataFd(event.input);
+  const step: StepOf<'set'> = { kind: 'set', ...end, device, to, dataFd: untouched ? null : answered };
   emit(step);
   v2.used = true;
   v2.reset = false;

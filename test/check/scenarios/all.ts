@@ -1,6 +1,9 @@
 // Every script.
 
 import type { Scenario } from '../scenario.ts';
+import { v1Data } from './v1-data.ts';
 import { v1State } from './v1-state.ts';
+import { v2Session } from './v2-session.ts';
+import { v2State } from './v2-state.ts';
 
-export const scenarios: readonly Scenario[] = [...v1State];
+export const scenarios: readonly Scenario[] = [...v1State, ...v1Data, ...v2State, ...v2Session];
