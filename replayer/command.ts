@@ -33,24 +33,18 @@ export interface ReplayCommand {
 }
 
 /** Loaded only when it is asked for. */
-async function openEmulator(profile: string | undefined): Promise<Target> {
-  const module = './emulator/target.ts';
-  try {
-    const loaded = (await import(module)) as { openEmulator(profile: string | undefined): Promise<Target> };
-    return loaded.openEmulator(profile);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
-    throw new TraceError('TARGET', 'this vfio-rr has no emulator: replay with --on device', { cause: error });
-  }
+async function openEmulator(profile: string | undefined, trace: Trace): Promise<Target> {
+  const emulator = await import('./emulator/target.ts');
+  return emulator.openEmulator(profile, trace);
 }
 
-async function openTarget(c: ReplayCommand): Promise<{ target: Target; hosted: boolean }> {
+async function openTarget(c: ReplayCommand, trace: Trace): Promise<{ target: Target; hosted: boolean }> {
   if (c.on === 'device') return { target: await openDevice({ agent: c.agent }), hosted: true };
   const [, profile] = /^emulator(?::(.+))?$/.exec(c.on) ?? [null, null];
   if (profile === null)
     throw new TraceError('USAGE', `--on ${c.on}: a trace is replayed on device or emulator[:PROFILE]`);
   if (c.agent !== undefined) throw new TraceError('USAGE', '--agent goes with --on device');
-  return { target: await openEmulator(profile), hosted: false };
+  return { target: await openEmulator(profile, trace), hosted: false };
 }
 
 /** Last event to replay: the first one that matches. */
@@ -70,7 +64,7 @@ export async function replayTrace(
   const trace = openTrace(c.path);
   try {
     const until = lastEvent(trace, c.until);
-    const { target, hosted } = await openTarget(c);
+    const { target, hosted } = await openTarget(c, trace);
     try {
       const places: Places = hosted ? await findPlaces(trace, new Host(target), map) : samePlaces(trace, map);
       const result = c.output === undefined ? null : createResult(trace, c.output, c.force);

@@ -10,6 +10,7 @@ import type { Bus, Model } from './model.ts';
 import { NoModel } from './no-model.ts';
 import { PciDevice } from './pci-device.ts';
 import type { PciProfile, Profile } from './profile.ts';
+import { Recorded } from './recorded.ts';
 import { Serial } from './serial.ts';
 
 export interface DeviceSpec {
@@ -25,7 +26,7 @@ export interface DeviceSpec {
 }
 
 /** A physical device, or one that looks so, has an address on the bus; mdevs have UUIDs. */
-const isPhysical = (profile: Profile): boolean => profile.driver === 'pci' && profile.physical;
+const isPhysical = (profile: Profile): boolean => profile.driver !== 'serial' && profile.physical;
 const FIRST_SLOT = 4;
 
 function defaultName(spec: DeviceSpec, taken: ReadonlySet<string>): string {
@@ -73,6 +74,7 @@ export function buildDevices(host: Host, specs: readonly DeviceSpec[]): { device
 
 function driverOf(device: Device, profile: Profile): Device['driver'] {
   if (profile.driver === 'serial') return new Serial(device, profile.ports);
+  if (profile.driver === 'recorded') return new Recorded(device, profile.physical, profile.recorded);
   const pci = new PciDevice(device, profile, modelOf(profile));
   if (profile.migration) addMigration(pci, profile.migration);
   return pci;

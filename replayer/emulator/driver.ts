@@ -1,7 +1,7 @@
 // What a driver below VFIO does for a device (struct vfio_device_ops, vfio_migration_ops, vfio_log_ops).
 
 import type { MigState } from '../../schema/features.ts';
-import type { Caller } from './caller.ts';
+import type { Caller, Eventfd } from './caller.ts';
 import type { MmapRequest, OpenFile } from './file.ts';
 import type { Mapping } from './region.ts';
 import type { User } from './user.ts';
@@ -30,6 +30,8 @@ export interface Driver {
   open(): void;
   close(): void;
   ioctl(caller: Caller, request: number, user: User): number;
+  /** Features that are not the kernel's own, and for a device made from a trace all of them. */
+  feature?(caller: Caller, flags: number, user: User): number;
   /** `pos` is the offset in the device file. */
   read(pos: bigint, length: number): Buffer;
   write(pos: bigint, bytes: Buffer): number;
@@ -38,4 +40,6 @@ export interface Driver {
   regionName(pos: bigint): string;
   /** An internal error of the device (a fault): its migration state is ERROR until a reset. */
   toError(): void;
+  /** Somebody waits for an eventfd in vain: a device made from a trace has its recorded interrupts now. */
+  awaited?(eventfd: Eventfd): void;
 }

@@ -6,7 +6,7 @@ import { FEATURE_MASK, vfio_device_feature } from '../../schema/device.ts';
 import { features } from '../../schema/features.ts';
 import { callOf } from '../../schema/surface.ts';
 import { buildDevices, type DeviceSpec } from './build.ts';
-import type { Caller } from './caller.ts';
+import type { Caller, Eventfd } from './caller.ts';
 import { CALL_NS, Clock } from './clock.ts';
 import { ContainerFile } from './container.ts';
 import type { Device } from './device.ts';
@@ -66,6 +66,10 @@ export class Emulator {
   /** Whether something is to happen at a later time. */
   get waiting(): boolean {
     return this.host.clock.waiting;
+  }
+  /** Somebody waits for an eventfd in vain: devices made from a trace have their recorded interrupts now. */
+  awaited(eventfd: Eventfd): void {
+    for (const device of this.devices) device.driver.awaited?.(eventfd);
   }
   /** What devices did or suffered that no call reports. */
   get incidents(): readonly Incident[] {

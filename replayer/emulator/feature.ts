@@ -71,6 +71,7 @@ export function featureIoctl(device: Device, caller: Caller, user: User): number
   if (header.num('argsz') < HEADER) fail('EINVAL');
   if (flags & ~(FEATURE_MASK | GET | SET | PROBE)) fail('EINVAL');
   if (!(flags & PROBE) && flags & SET && flags & GET) fail('EINVAL');
+  if (device.driver.feature) return device.driver.feature(caller, flags, user);
   const feature = features.find((f) => f.id === (flags & FEATURE_MASK));
   const handler = feature && device.host.has(feature.since) ? handlers[feature.name] : undefined;
   if (!handler || !feature) return fail('ENOTTY');

@@ -64,6 +64,13 @@ export class PciIrqs {
     } else if (this.on !== null) this.fire(this.on === pciIrqs.MSI ? 'MSI' : 'MSIX', this.triggers.get(vector));
   }
 
+  /** Index and vector whose trigger this is: "1:0"; undefined: none. */
+  placeOf(eventfd: Eventfd): string | undefined {
+    for (const [vector, trigger] of this.triggers) if (trigger === eventfd) return `${this.on}:${vector}`;
+    for (const [index, trigger] of this.single) if (trigger === eventfd) return `${index}:0`;
+    return undefined;
+  }
+
   /** Last close. */
   off(): void {
     this.disable();

@@ -1,6 +1,7 @@
 // What a device profile says: plain data, from which a device is built.
 
 import type { Precedence } from '../../schema/states-v1.ts';
+import type { RecordedDevice } from './recording.ts';
 
 export interface BarSpec {
   /** Bytes, a power of two. */
@@ -72,7 +73,7 @@ export interface MigrationV1Spec {
 
 export interface PciProfile {
   readonly driver: 'pci';
-  readonly model: 'edu' | 'none' | 'recorded';
+  readonly model: 'edu' | 'none';
   /** False: behaves towards the container as an mdev (nothing is pinned, dirty pages are those that it wrote). */
   readonly physical: boolean;
   readonly pci: PciSpec;
@@ -89,4 +90,11 @@ export interface SerialProfile {
   readonly ports: 1 | 2;
 }
 
-export type Profile = PciProfile | SerialProfile;
+/** A device as a trace tells of it: it gives its recorded answers again. */
+export interface RecordedProfile {
+  readonly driver: 'recorded';
+  readonly physical: boolean;
+  readonly recorded: RecordedDevice;
+}
+
+export type Profile = PciProfile | SerialProfile | RecordedProfile;

@@ -53,7 +53,7 @@ export function profileOf(text: string): Profile {
 function withOption(profile: Profile, option: string): Profile {
   const [key = '', value = ''] = option.split('=');
   const wrong = (what: string): TraceError => new TraceError('USAGE', `device option '${option}': ${what}`);
-  if (profile.driver !== 'pci') throw wrong('the serial card has no options');
+  if (profile.driver !== 'pci') throw wrong('this device has no options');
   if (key === 'latency' || key === 'physical') {
     if (key === 'latency' && !/^\d+$/.test(value)) throw wrong('a number of nanoseconds is needed');
     if (key === 'physical' && value !== 'true' && value !== 'false') throw wrong('true or false is needed');
