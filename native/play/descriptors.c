@@ -119,10 +119,28 @@ void play_hold(int fd)
 		NEXT(close)(old);
 }
 
+/* An eventfd that was armed before exec: not yet held by this program. */
+static int hold_inherited(int fd)
+{
+	char link[40], target[32];
+	ssize_t length;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	length = NEXT(readlink)(link, target, sizeof(target) - 1);
+	if (length <= 0)
+		return 0;
+	target[length] = 0;
+	if (strcmp(target, "anon_inode:[eventfd]") != 0)
+		return 0;
+	play_hold(fd);
+	return __atomic_load_n(&held[fd], __ATOMIC_ACQUIRE);
+}
+
 void play_signal(int fd)
 {
 	uint64_t one = 1;
 	int copy = fd >= 0 && fd < PLAY_FD_MAX ? __atomic_load_n(&held[fd], __ATOMIC_ACQUIRE) : 0;
+	if (copy == 0 && fd >= 0 && fd < PLAY_FD_MAX)
+		copy = hold_inherited(fd);
 	if (copy > 0)
 		(void)!NEXT(write)(copy, &one, sizeof(one));
 }

@@ -286,7 +286,10 @@ __attribute__((constructor)) static void begin(void)
 		return;
 	strcpy(play_dir, dir);
 	pthread_atfork(NULL, NULL, forked);
-	/* Played descriptors that came through exec. */
-	for (int fd = 0; fd < 1024; fd++)
+	/* Played descriptors that came through exec, perhaps with interrupts armed. */
+	for (int fd = 0; fd < 1024; fd++) {
 		play_recognise(fd);
+		if (play_of(fd).kind == VRR_KIND_DEVICE)
+			play_listen();
+	}
 }
