@@ -204,7 +204,7 @@ export class Script {
     let pointer = arg.value;
     let block: Block | null = null;
     if (arg.bytes) {
-      block = this.#block('', arg.bytes.length);
+      block = this.#block('', Math.max(arg.bytes.length, 4096)); // what lies behind the argument is memory too
       arg.bytes.copy(block.bytes);
       for (const { at, value } of arg.places) {
         const n = this.#resolve(value);
@@ -213,7 +213,8 @@ export class Script {
       }
       pointer = block.address;
     }
-    const input = block ? Buffer.from(block.bytes) : null;
+    const size = arg.bytes?.length ?? 0;
+    const input = block ? Buffer.from(block.bytes.subarray(0, size)) : null;
     const before = this.#pointers(arg.call.arg.kind === 'struct' ? arg.call.arg.layout : null, input, 'in');
     this.#installed = [];
     let ret: number | null;
@@ -222,7 +223,7 @@ export class Script {
     else if (act.lie?.kind === 'ok') ret = act.lie.ret;
     else ret = this.#emulator.ioctl(this.#caller, fd.file as OpenFile, arg.request, pointer);
     this.#tell(act.lie, block, input);
-    const output = block && ret !== null ? Buffer.from(block.bytes) : null;
+    const output = block && ret !== null ? Buffer.from(block.bytes.subarray(0, size)) : null;
     const after =
       ret === null ? [] : this.#pointers(arg.call.arg.kind === 'struct' ? arg.call.arg.layout : null, input, 'out');
     const made = this.#made(

@@ -54,6 +54,7 @@ function signals(judge: Judge, { world }: Context, silent: (device: Device) => b
       }
     },
     end: () => {
+      check();
       for (const device of silenced)
         if (![...device.irqs.values()].some((irq) => [...irq.armed.values()].some((h) => read.has(h))))
           judge.undecidable(`eventfds of ${device.name} are not read by the program: KVM may take them`);
