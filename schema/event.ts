@@ -66,6 +66,9 @@ export function opName(nr: number): Op | undefined {
   return (Object.keys(ops) as Op[]).find((o) => ops[o] === nr);
 }
 
+/** Notes of the interposer's own among the records: the program made no such call. */
+export const noteOps: ReadonlySet<Op> = new Set(['process', 'attach', 'more', 'lost']);
+
 export const recordStates = { NONE: 0, ENTERED: 1, DONE: 2 } as const;
 export const recordFlags = {
   /** `value` holds the bytes read or written (at most 8), zero-extended; there are no chunks. */

@@ -1,7 +1,7 @@
 // `info`: what a trace holds, on what host it was made, and what is not in it.
 
 import { statSync } from 'node:fs';
-import { opName } from '../schema/event.ts';
+import { noteOps, opName } from '../schema/event.ts';
 import { type FdKind, kindName } from '../schema/kinds.ts';
 import { callOf } from '../schema/surface.ts';
 import type { Loss } from './entities.ts';
@@ -30,6 +30,8 @@ export interface TraceInfo {
   readonly format: number;
   readonly bytes: number;
   readonly events: number;
+  /** Events but for the recorder's own notes. */
+  readonly calls: number;
   /** ns from the first call to the end of the last. */
   readonly lasted: number;
   readonly meta: Record<string, string | number>;
@@ -74,6 +76,7 @@ export function traceInfo(trace: Trace): TraceInfo {
     format: trace.version,
     bytes: statSync(trace.path).size,
     events: trace.count(),
+    calls: sum((r) => (noteOps.has(opName(Number(r.op)) ?? 'lost') ? 0 : Number(r.n))),
     lasted: sites.length
       ? Math.max(...sites.map((r) => Number(r.last))) - Math.min(...sites.map((r) => Number(r.first)))
       : 0,
@@ -114,12 +117,12 @@ function infoText(t: TraceInfo): string {
     t.losses.length > 0
       ? `NOT COMPLETE:\n${t.losses.map((l) => `  ${l.count} ${printable(l.what)}${l.detail ? `: ${printable(l.detail)}` : ''}\n`).join('')}`
       : '',
-    `${t.path}: ${t.events} calls over ${seconds(t.lasted)} s, ${bytes(t.bytes) || '0 B'}, trace format ${t.format}\n` +
+    `${t.path}: ${t.calls} calls over ${seconds(t.lasted)} s, ${bytes(t.bytes) || '0 B'}, trace format ${t.format}\n` +
       `  ioctls decoded ${t.decoded}, kept as bytes ${t.raw}, unknown ${unknown}; region accesses ${t.regionAccesses}; ` +
       `failed ${t.failed}; never returned ${t.unfinished}\n` +
       t.unknown.map((u) => `  unknown: ${hex(u.request)} on ${u.kind}, ${u.calls} times\n`).join('') +
       (t.losses.length === 0 ? '  nothing lost\n' : ''),
-    `recording\n${pairs(t.meta)}`,
+    `recording\n${recordingText(t.meta)}`,
     `processes\n${indent(
       tableText(
         ['pid', 'parent', 'threads', 'program'],
@@ -138,10 +141,24 @@ function infoText(t: TraceInfo): string {
 }
 
 const indent = (text: string): string => text.replace(/^(?=.)/gm, '  ');
-const pairs = (values: Record<string, string | number>): string =>
-  Object.entries(values)
-    .map(([k, v]) => `  ${printable(k)}: ${printable(String(v))}\n`)
+/** Said elsewhere in the text, or only of use to programs. */
+const unsaid = new Set(['calls', 'decoded', 'raw', 'unfinished', 'missed', 'lost', 'state', 'cmdline', 'clock_hz']);
+const first = ['program', 'argv', 'cwd', 'started', 'ended', 'exit', 'signal', 'mmio', 'payload'];
+
+function recordingText(meta: Record<string, string | number>): string {
+  const keys = [...first, ...Object.keys(meta).filter((k) => !first.includes(k))];
+  return keys
+    .filter((k) => meta[k] !== undefined && meta[k] !== '' && !unsaid.has(k))
+    .map((k) => `  ${printable(k)}: ${printable(metaText(k, meta[k] ?? ''))}\n`)
     .join('');
+}
+
+/** `started` and `ended` are CLOCK_REALTIME ns. */
+function metaText(key: string, value: string | number): string {
+  const date = new Date(Number(value) / 1e6);
+  const isTime = (key === 'started' || key === 'ended') && !Number.isNaN(date.getTime());
+  return isTime ? date.toISOString() : String(value);
+}
 
 /** A decoded CBOR value as indented lines; deep or long ones are cut, `--json` has them whole. */
 function nested(value: unknown, depth: number): string {

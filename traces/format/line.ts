@@ -1,7 +1,7 @@
 // One call as one line, in strace's manner: ID SECONDS [pid N] call(arguments) = result <seconds>.
 
 import { decode } from '../../schema/decode.ts';
-import { recordFlags, wheres } from '../../schema/event.ts';
+import { noteOps, recordFlags, wheres } from '../../schema/event.ts';
 import type { Struct } from '../../schema/layout.ts';
 import { v1StateName, vfio_device_migration_info } from '../../schema/states-v1.ts';
 import type { TraceEvent } from '../event.ts';
@@ -29,14 +29,14 @@ const ITEMS = 16;
 /** The whole line, without its end. */
 export function eventLine(e: TraceEvent, names: Names): string {
   const who = e.tid === e.pid || e.tid === 0 ? `${e.pid}` : `${e.pid}/${e.tid}`;
-  const took = e.dur === null ? '' : ` <${seconds(e.dur, 9)}>`;
+  const took = e.dur === null || noteOps.has(e.op) ? '' : ` <${seconds(e.dur, 9)}>`;
   return `${String(e.id).padStart(6)} ${seconds(e.t)} [pid ${who}] ${callText(e, names)}${took}`;
 }
 
 /** `ioctl(…) = 0`, without time and process. */
 export function callText(e: TraceEvent, names: Names): string {
   const text = body(e, names);
-  return e.op === 'process' || e.op === 'lost' ? text : `${text} ${resultText(e, names)}`;
+  return noteOps.has(e.op) ? text : `${text} ${resultText(e, names)}`;
 }
 
 const num = (x: bigint | null): number => Number(x ?? 0n);
@@ -199,12 +199,18 @@ function passedText(e: TraceEvent, names: Names): string {
     .join(', ');
 }
 
+/** What the result is a descriptor of, 0: it is none. */
+function returnedHandle(e: TraceEvent): number {
+  if (e.op === 'dup') return e.made || e.handle;
+  if (e.op === 'recvmsg' || (e.op === 'ioctl' && e.call?.makes?.at !== 'ret')) return 0;
+  return e.made;
+}
+
 function resultText(e: TraceEvent, names: Names): string {
   if (e.ret === null) return '= ? <unfinished ...>';
   if (e.ret < 0) return `= ${errorText(e.ret)}`;
   if (e.op === 'mmap' || e.op === 'mremap') return `= ${hex(e.ret)}`;
-  const made =
-    e.made && e.op !== 'recvmsg' && (e.op !== 'ioctl' || e.call?.makes?.at === 'ret') ? names.handle(e.made) : '';
+  const made = names.handle(returnedHandle(e));
   const data = e.op === 'pread' || e.op === 'read' || e.op === 'load' ? dataText(e, e.output, names) : '';
   const ready = e.op === 'poll' && e.ret > 0 ? ` [${pollText(e, names, 'out')}]` : '';
   return `= ${e.ret}${made ? `<${made}>` : ''}${data}${ready}`;
