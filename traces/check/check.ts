@@ -21,6 +21,8 @@ export interface Subject {
   readonly events: Iterable<TraceEvent>;
   /** The call on one line. */
   line(event: TraceEvent): string;
+  /** A device's own name, where it was not opened by it; '' unknown. */
+  deviceName?(handle: number): string;
   /** How mapped regions were recorded; null: not known. */
   readonly mmio: MmioMode | null;
   /** Calls that the recording lost. */
@@ -70,7 +72,7 @@ interface Judged {
 const PROGRESS = 10_000;
 
 function judge(subject: Subject, waivers: Waivers, options: CheckOptions): Judged {
-  const world = new World(subject.name);
+  const world = new World(subject.name, (handle) => subject.deviceName?.(handle) ?? '');
   const describe = { line: subject.line, shadow: (name: string) => shadowText(world, name) };
   const judges = new Map<RuleId, Judge>();
   const byKind = new Map<StepKind, ((step: Step) => void)[]>();

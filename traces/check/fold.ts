@@ -108,7 +108,14 @@ function opened(event: TraceEvent, world: World, emit: Emit): void {
     world.groups.set(handle, { handle, number, container: null });
   } else if (kind === 'device' && !world.devices.has(handle)) {
     const cdev = path !== '' && !attached;
-    newDevice(event, world, handle, new Device(path || `device ${handle}`, null, cdev, !attached), !attached, emit);
+    newDevice(
+      event,
+      world,
+      handle,
+      new Device(world.deviceName(handle) || path || `device ${handle}`, null, cdev, !attached),
+      !attached,
+      emit,
+    );
   }
 }
 
@@ -221,7 +228,7 @@ function getDevice(event: TraceEvent, world: World, group: Group, emit: Emit): v
 function deviceCall(event: TraceEvent, world: World, emit: Emit): void {
   let device = world.devices.get(event.handle);
   if (!device) {
-    device = new Device(`device ${event.handle}`, null, false, false);
+    device = new Device(world.deviceName(event.handle) || `device ${event.handle}`, null, false, false);
     device.handles.add(event.handle);
     world.devices.set(event.handle, device);
   }

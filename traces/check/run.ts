@@ -33,6 +33,7 @@ function subjectOf(trace: Trace): Subject {
     name: trace.path,
     events: trace.events(),
     line: (event) => eventLine(event, names),
+    deviceName: (handle) => trace.handles.get(trace.resolve(handle))?.name ?? '',
     mmio: mmio in mmioModes ? (mmio as MmioMode) : null,
     lost: Number(meta.get('lost') ?? 0),
   };

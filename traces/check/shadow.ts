@@ -271,8 +271,11 @@ export class World {
   readonly #references = new Map<number, number>();
   /** Process by pid. */
   readonly #processes = new Map<number, number>();
-  constructor(trace: string) {
+  /** A device's own name by its open file; '' unknown. */
+  readonly deviceName: (handle: number) => string;
+  constructor(trace: string, deviceName: (handle: number) => string) {
     this.trace = trace;
+    this.deviceName = deviceName;
   }
 
   /** The open file behind a descriptor that a call names in its argument; 0: not known. */

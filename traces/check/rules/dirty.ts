@@ -1,6 +1,7 @@
 // R49 to R53, R64: which pages were written by devices.
 
 import { dirtyPagesFlags } from '../../../schema/container.ts';
+import { errnoNumber } from '../../../schema/errno.ts';
 import { migStates } from '../../../schema/features.ts';
 import { migStateName } from '../../../schema/fsm-v2.ts';
 import type { TraceEvent } from '../../event.ts';
@@ -53,6 +54,7 @@ export const r50: Make = (judge) => ({
 
 export const r51: Make = (judge) => ({
   bitmap: (s) => {
+    if (!s.ok) return; // not touched
     if (!s.before) return judge.undecidable('dirty bitmaps were not kept');
     const set = s.before.findIndex((b) => b !== 0);
     if (set >= 0)
@@ -64,7 +66,7 @@ export const r51: Make = (judge) => ({
       });
     else judge.held();
     const { after, before } = s;
-    if (!s.ok || !after) return;
+    if (!after) return;
     const lost = before.findIndex((b, i) => i < after.length && (b & ~(after[i] as number)) !== 0);
     if (lost >= 0)
       judge.broken({
@@ -77,6 +79,9 @@ export const r51: Make = (judge) => ({
   },
 });
 
+/** The arguments were refused: no log was read, so none was lost. */
+const refusals: ReadonlySet<number | undefined> = new Set(['EINVAL', 'ENOTTY'].map(errnoNumber));
+
 export const r52: Make = (judge) => {
   const failed = new Map<Device, number>();
   const settle = (device: Device): void => {
@@ -84,7 +89,7 @@ export const r52: Make = (judge) => {
   };
   return {
     loggingReport: (s) => {
-      if (!s.ok) failed.set(s.device, s.event.id);
+      if (!s.ok && !refusals.has(s.errno)) failed.set(s.device, s.event.id);
     },
     set: (s) => {
       const report = failed.get(s.device);

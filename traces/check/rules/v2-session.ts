@@ -172,7 +172,7 @@ export const r44: Make = (judge) => ({
 export const r45: Make = (judge) => ({
   precopyInfo: (s) => {
     const flags = s.session.device.v2.flags ?? 0;
-    if (!(flags & migrationFlags.PRE_COPY)) return;
+    if (!(flags & migrationFlags.PRE_COPY) || s.session.kind !== 'save') return; // resuming ones need not have it
     if (s.errno === ENOTTY)
       judge.broken({
         ...s,
