@@ -8,23 +8,15 @@ import { features } from '../schema/features.ts';
 import { type FdKind, fdKinds } from '../schema/kinds.ts';
 import type { Struct, When } from '../schema/layout.ts';
 import type { Memory, TraceEvent } from '../traces/event.ts';
-import { type Pieces, stretchOf } from './memory.ts';
+import { stretchOf } from './memory.ts';
+import type { Planning } from './planned.ts';
 import type { Names } from './rename.ts';
-import type { Part, Request, Slot } from './target.ts';
+import type { Part, Request } from './target.ts';
 
 /** Nothing is mapped in the first page (vm.mmap_min_addr): where a recorded pointer led nowhere, so does this. */
 const NOWHERE = 0x10n;
 /** A descriptor number that no agent has open: more than fs.nr_open may be. */
 const CLOSED = 0x40000000;
-
-export interface Setting {
-  readonly names: Names;
-  readonly pieces: Pieces;
-  /** Makes a request that is the replay's own, and no recorded call. */
-  own(op: Request['op'], subject: Slot, fields?: Partial<Request>): Request;
-  /** An open file that is none of VFIO's, for calls that were given one. */
-  stranger(before: Request[]): Slot;
-}
 
 export interface Argument {
   readonly before: Request[];
@@ -44,7 +36,7 @@ export function iommufdOf(e: TraceEvent, names: Names, fields: readonly Leaf[]):
   return names.iommufds.get(e.handle) ?? 0;
 }
 
-export function argumentOf(e: TraceEvent, layout: Struct, input: Buffer, setting: Setting): Argument {
+export function argumentOf(e: TraceEvent, layout: Struct, input: Buffer, setting: Planning): Argument {
   const before: Request[] = [];
   const bytes = Buffer.from(input);
   const parts: Part[] = [{ kind: 'arg', bytes }];
@@ -74,7 +66,7 @@ export function argumentOf(e: TraceEvent, layout: Struct, input: Buffer, setting
   return { before, parts };
 }
 
-function descriptor(e: TraceEvent, leaf: Leaf, bytes: Buffer, parts: Part[], before: Request[], s: Setting): void {
+function descriptor(e: TraceEvent, leaf: Leaf, bytes: Buffer, parts: Part[], before: Request[], s: Planning): void {
   const fd = Number(leaf.value);
   if (fd < 0) return;
   const handle = s.names.handleOf(e.process, fd);
@@ -93,7 +85,7 @@ function descriptor(e: TraceEvent, leaf: Leaf, bytes: Buffer, parts: Part[], bef
   parts.push({ kind: 'fd', at: leaf.at, slot });
 }
 
-function address(e: TraceEvent, leaf: Leaf, bytes: Buffer, parts: Part[], before: Request[], s: Setting): void {
+function address(e: TraceEvent, leaf: Leaf, bytes: Buffer, parts: Part[], before: Request[], s: Planning): void {
   const stretch = stretchOf(e);
   if (!stretch || e.ret === -constants.errno.EFAULT) {
     if (e.ret === -constants.errno.EFAULT) bytes.writeBigUInt64LE(0n, leaf.at);

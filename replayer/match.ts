@@ -71,7 +71,8 @@ export function actualOf(expected: TraceEvent, reply: Reply, main: Request): Tra
   if (e.op !== 'ioctl') return base;
   const before = e.memory.filter((m) => m.phase === 'in');
   const after = [...reply.buffers].map(([at, bytes]): Memory => ({ at, phase: 'out', bytes, total: bytes.length }));
-  const structured = main.parts[0]?.kind === 'arg' && e.call?.arg.kind !== 'string';
+  const kind = e.call?.arg.kind ?? 'raw';
+  const structured = main.parts[0]?.kind === 'arg' && (kind === 'struct' || kind === 'raw');
   return { ...base, output: structured ? reply.arg : e.output, memory: [...before, ...after] };
 }
 

@@ -1,75 +1,40 @@
 // What is asked of the target for one recorded call.
 
 import { constants } from 'node:os';
-import { agentFlags } from '../schema/agent.ts';
-import { vfio_device_bind_iommufd } from '../schema/device.ts';
 import { wheres } from '../schema/event.ts';
-import { fieldOf } from '../schema/layout.ts';
 import type { TraceEvent } from '../traces/event.ts';
-import { argumentOf, keepParts, type Setting } from './argument.ts';
+import { planMmap, planMunmap, planRead, planStream, planWrite } from './access.ts';
+import { planIoctl } from './ioctl.ts';
 import type { Pieces } from './memory.ts';
+import { type Planned, type Planning, type PlanOptions, pathPart, run, skip, textOf } from './planned.ts';
 import { pollOf } from './poll.ts';
 import { Names } from './rename.ts';
-import type { Part, Request, Slot } from './target.ts';
+import type { Request, Slot } from './target.ts';
 
-export type Planned =
-  /** Requests of the replay's own stand around the one that is the call. */
-  | { readonly kind: 'run'; readonly before: Request[]; readonly main: Request; readonly after: Request[] }
-  /** Nothing to ask: the call only gave a descriptor another number, or passed one on. */
-  | { readonly kind: 'noted'; readonly before: Request[] }
-  | { readonly kind: 'skipped'; readonly why: string }
-  /** Its descriptor does not exist, because the call that made it went otherwise than recorded. */
-  | { readonly kind: 'consequence'; readonly of: number };
-
-export interface PlanOptions {
-  readonly pieces: Pieces;
-  /** Path that stands for a recorded one. */
-  path(recorded: string, e: TraceEvent): string;
-  /** Name of a device that stands for a recorded one (VFIO_GROUP_GET_DEVICE_FD). */
-  device(recorded: string): string;
-  /** Process that a process was forked from. */
-  parent(process: number): number | undefined;
-  /** Where a region began in the recording. */
-  regions: Iterable<{ readonly handle: number; readonly index: number; readonly offset: bigint }>;
-  /** Open file that a number stands for (aliases). */
-  resolve(handle: number): number;
-  /** Make calls that the schema does not know. */
-  readonly raw: boolean;
-  /** ms that a wait (eventfd, poll) may take. */
-  readonly patience: number;
-  /** ms in which a register may come to its recorded value; 0: it must have it at once. */
-  readonly settle: number;
-}
-
-const run = (main: Request, before: Request[] = [], after: Request[] = []): Planned => ({
-  kind: 'run',
-  before,
-  main,
-  after,
-});
-const skip = (why: string): Planned => ({ kind: 'skipped', why });
 const noted = (before: Request[] = []): Planned => ({ kind: 'noted', before });
 
 const F_DUPFD = 0;
 const F_GETFD = 1;
 const F_SETFD = 2;
 const F_DUPFD_CLOEXEC = 1030; // linux/fcntl.h
-const SETTLE_BYTES = 64;
 
-export class Planner implements Setting {
+export class Planner implements Planning {
   readonly names = new Names();
   readonly pieces: Pieces;
   /** Open files that the replay lacks, and the event that should have made them. */
   readonly dead = new Map<number, number>();
   /** Places in regions that never come to their recorded value: not waited for again. */
   readonly restless = new Set<string>();
-  readonly #options: PlanOptions;
+  readonly options: PlanOptions;
   readonly #ended: number[] = [];
+  readonly #pids = new Map<number, number>();
+  /** By the process that came after an exec, the one before it. */
+  readonly #replaced = new Map<number, number>();
   #tag = 0;
   #stranger: Slot | undefined;
 
   constructor(options: PlanOptions) {
-    this.#options = options;
+    this.options = options;
     this.pieces = options.pieces;
     for (const r of options.regions) this.names.region(options.resolve(r.handle), r.index, r.offset, r.offset);
   }
@@ -82,7 +47,7 @@ export class Planner implements Setting {
   stranger(before: Request[]): Slot {
     if (this.#stranger === undefined) {
       this.#stranger = this.names.slot();
-      before.push(this.own('open', this.#stranger, { parts: [path('/dev/null')] }));
+      before.push(this.own('open', this.#stranger, { parts: [pathPart('/dev/null')] }));
     }
     return this.#stranger;
   }
@@ -93,6 +58,13 @@ export class Planner implements Setting {
   }
 
   plan(e: TraceEvent, looping: boolean): Planned {
+    const before = this.#replace(e);
+    const planned = this.#plan(e, looping);
+    if (planned.kind === 'run' || planned.kind === 'noted') planned.before.unshift(...before);
+    return planned;
+  }
+
+  #plan(e: TraceEvent, looping: boolean): Planned {
     if (e.dur === null || e.ret === null) return skip('never returned in the recording');
     switch (e.op) {
       case 'open':
@@ -120,9 +92,9 @@ export class Planner implements Setting {
       case 'more':
         return skip('not recorded: the trace lost something here');
       case 'poll':
-        return pollOf(e, this, this.#options.patience);
+        return pollOf(e, this, this.options.patience);
       case 'munmap':
-        return this.#munmap(e);
+        return planMunmap(e, this);
       default:
         return this.#onDescriptor(e, looping);
     }
@@ -138,18 +110,18 @@ export class Planner implements Setting {
     }
     switch (e.op) {
       case 'ioctl':
-        return this.#ioctl(e, slot);
+        return planIoctl(e, slot, this);
       case 'pread':
       case 'load':
-        return run(this.#read(e, slot, looping));
+        return planRead(e, slot, looping, this);
       case 'pwrite':
       case 'store':
       case 'write':
-        return this.#write(e, slot);
+        return planWrite(e, slot, this);
       case 'read':
-        return this.#stream(e, slot);
+        return planStream(e, slot, this);
       case 'mmap':
-        return this.#mmap(e, slot);
+        return planMmap(e, slot, this);
       case 'fcntl':
         return this.#fcntl(e, slot);
       default:
@@ -160,11 +132,11 @@ export class Planner implements Setting {
   #open(e: TraceEvent): Planned {
     const recorded = pathOf(e);
     if (recorded === null) return skip('its path was not kept');
-    const before = (e.ret ?? -1) >= 0 ? this.#reap() : [];
+    const before = (e.ret ?? -1) >= 0 ? this.reap() : [];
     const kept = (e.ret ?? -1) >= 0 && e.made !== 0;
     const slot = kept ? this.names.make(e.made) : this.names.slot();
-    if (kept) before.push(...this.#gone(this.names.learn(e.process, Number(e.ret), e.made)));
-    const main = this.own('open', slot, { a: e.a ?? 0n, parts: [path(this.#options.path(recorded, e))] });
+    if (kept) before.push(...this.gone(this.names.learn(e.process, Number(e.ret), e.made)));
+    const main = this.own('open', slot, { a: e.a ?? 0n, parts: [pathPart(this.options.path(recorded, e))] });
     if (kept) return run(main, before);
     this.names.release(slot);
     return run(main, before, [this.own('close', slot)]); // in case it succeeds here
@@ -172,17 +144,17 @@ export class Planner implements Setting {
 
   #eventfd(e: TraceEvent): Planned {
     if ((e.ret ?? -1) < 0 || e.made === 0) return noted();
-    const before = this.#gone(this.names.learn(e.process, Number(e.ret), e.made));
+    const before = this.gone(this.names.learn(e.process, Number(e.ret), e.made));
     const main = this.own('eventfd', this.names.make(e.made), { a: e.a ?? 0n, b: BigInt(e.length ?? 0) });
     return run(main, before);
   }
 
   #learn(e: TraceEvent, fd: number, handle: number): Planned {
-    return noted((e.ret ?? -1) < 0 ? [] : this.#gone(this.names.learn(e.process, fd, handle)));
+    return noted((e.ret ?? -1) < 0 ? [] : this.gone(this.names.learn(e.process, fd, handle)));
   }
 
   #attach(e: TraceEvent): Planned {
-    const before = this.#gone(this.names.learn(e.process, e.fd, e.handle));
+    const before = this.gone(this.names.learn(e.process, e.fd, e.handle));
     if (this.names.slotOf(e.handle) === undefined && e.kind === 'eventfd')
       before.push(this.own('eventfd', this.names.make(e.handle)));
     return noted(before);
@@ -193,20 +165,31 @@ export class Planner implements Setting {
     const passed = e.memory.find((m) => m.at === wheres.ARRAY)?.bytes;
     if (!passed || (e.ret ?? -1) < 0) return noted();
     for (let i = 0; i + 8 <= passed.length; i += 8) {
-      const handle = this.#options.resolve(passed.readUInt32LE(i + 4));
+      const handle = this.options.resolve(passed.readUInt32LE(i + 4));
       if (handle === 0) continue;
       if (e.op === 'sendmsg') this.names.hold(handle);
       else {
-        before.push(...this.#gone(this.names.learn(e.process, passed.readInt32LE(i), handle)));
-        before.push(...this.#gone(this.names.drop(handle)));
+        before.push(...this.gone(this.names.learn(e.process, passed.readInt32LE(i), handle)));
+        before.push(...this.gone(this.names.drop(handle)));
       }
     }
     return noted(before);
   }
 
   #process(e: TraceEvent): void {
-    const parent = this.#options.parent(e.process);
+    const parent = this.options.parent(e.process);
     if (parent !== undefined) this.names.fork(parent, e.process);
+    const image = this.#pids.get(e.pid);
+    if (image !== undefined && image !== e.process) this.#replaced.set(e.process, image);
+    this.#pids.set(e.pid, e.process);
+  }
+
+  /** The program that was before in a process, once the new one has told which descriptors it has kept. */
+  #replace(e: TraceEvent): Request[] {
+    const old = e.op === 'attach' || e.op === 'process' ? undefined : this.#replaced.get(e.process);
+    if (old === undefined) return [];
+    this.#replaced.delete(e.process);
+    return this.names.exit(old).flatMap((h) => this.gone(h));
   }
 
   #close(e: TraceEvent): Planned {
@@ -221,119 +204,16 @@ export class Planner implements Setting {
   }
 
   /** Closes what nothing refers to any more. */
-  #gone(handle: number): Request[] {
+  gone(handle: number): Request[] {
     const slot = handle === 0 ? undefined : this.names.slotOf(handle);
     if (slot === undefined) return [];
     this.names.unmake(handle);
     return [this.own('close', slot)];
   }
 
-  #reap(): Request[] {
-    return this.#ended.splice(0).flatMap((p) => this.names.exit(p).flatMap((h) => this.#gone(h)));
-  }
-
-  #ioctl(e: TraceEvent, slot: Slot): Planned {
-    const a = BigInt(e.request ?? 0);
-    const arg = e.call?.arg;
-    if ((!arg || arg.kind === 'raw') && !this.#options.raw)
-      return skip('the schema does not know the call; --raw makes it all the same');
-    if (!arg || arg.kind === 'raw') {
-      const parts: Part[] = e.input ? [{ kind: 'arg', bytes: e.input }] : [];
-      return run(this.own('ioctl', slot, { a, b: e.a ?? 0n, parts }));
-    }
-    if (arg.kind === 'none' || arg.kind === 'value')
-      return this.#called(e, this.own('ioctl', slot, { a, b: e.a ?? 0n }));
-    const input = e.input;
-    if (!input) {
-      if (e.ret === -constants.errno.EFAULT) return run(this.own('ioctl', slot, { a }));
-      return skip('its argument was not kept');
-    }
-    if (arg.kind === 'string') {
-      const name = textOf(input);
-      return this.#called(e, this.own('ioctl', slot, { a, parts: [path(this.#options.device(name))] }));
-    }
-    const layout =
-      arg.kind === 'struct'
-        ? arg.layout
-        : ({
-            kind: 'struct',
-            name: '',
-            size: 4,
-            tails: [],
-            fields: [{ ...arg.field, name: 'value', at: 0, size: 4 }],
-          } as const);
-    const { before, parts } = argumentOf(e, layout, input, this);
-    return this.#called(e, this.own('ioctl', slot, { a, parts }), before);
-  }
-
-  /** The call, with what it hands out kept. */
-  #called(e: TraceEvent, main: Request, before: Request[] = []): Planned {
-    if ((e.ret ?? -1) < 0) return run(main, before);
-    const bound =
-      e.call?.name === 'VFIO_DEVICE_BIND_IOMMUFD' && e.input
-        ? e.input.readInt32LE(fieldOf(vfio_device_bind_iommufd, 'iommufd').at)
-        : -1;
-    if (bound >= 0) {
-      before.unshift(...this.#reap());
-      this.names.iommufds.set(e.handle, this.names.handleOf(e.process, bound));
-    }
-    const { parts, made } = keepParts(e, this.names);
-    if (made) before.push(...this.#gone(this.names.learn(e.process, made.fd, e.made)));
-    return run({ ...main, parts: [...main.parts, ...parts] }, before);
-  }
-
-  #read(e: TraceEvent, slot: Slot, looping: boolean): Request {
-    const a = this.names.fileOffset(e.handle, e.region, e.a ?? 0n);
-    const b = BigInt(e.length ?? 0);
-    const awaited = this.#options.settle > 0 && !looping && (e.ret ?? 0) > 0 ? e.output : null;
-    if (!awaited || awaited.length > SETTLE_BYTES || this.restless.has(placeOf(e)))
-      return this.own('pread', slot, { a, b });
-    const parts: Part[] = [{ kind: 'arg', bytes: awaited }];
-    return this.own('pread', slot, { a, b, timeout: this.#options.settle, flags: agentFlags.UNTIL, parts });
-  }
-
-  #write(e: TraceEvent, slot: Slot): Planned {
-    const bytes = e.input;
-    if (!bytes || (e.length !== null && bytes.length < e.length && e.ret !== -constants.errno.EFAULT))
-      return skip('its bytes were not kept');
-    const parts: Part[] = [{ kind: 'arg', bytes }];
-    if (e.op === 'write') return run(this.own('write', slot, { b: BigInt(bytes.length), parts }));
-    const a = this.names.fileOffset(e.handle, e.region, e.a ?? 0n);
-    return run(this.own('pwrite', slot, { a, b: BigInt(bytes.length), parts }));
-  }
-
-  #stream(e: TraceEvent, slot: Slot): Planned {
-    if (e.ret === -constants.errno.EINTR) return skip('a signal ended it');
-    const timeout = (e.ret ?? 0) > 0 ? this.#options.patience : 0;
-    return run(this.own('read', slot, { b: BigInt(e.length ?? 0), timeout }));
-  }
-
-  #mmap(e: TraceEvent, slot: Slot): Planned {
-    const given = e.memory.find((m) => m.at === wheres.ARRAY)?.bytes;
-    if (!given || given.length < 40) return skip('its arguments were not kept');
-    const bytes = Buffer.from(given.subarray(0, 40));
-    const file = this.names.moved(e.handle, e.region, bytes.readBigUInt64LE(32));
-    bytes.writeBigUInt64LE(file, 32);
-    const length = bytes.readBigUInt64LE(8);
-    const kept = this.names.slot();
-    if ((e.ret ?? -1) >= 0)
-      this.names.windows.push({ process: e.process, address: BigInt(e.ret ?? 0), length, slot: kept });
-    const parts: Part[] = [
-      { kind: 'arg', bytes },
-      { kind: 'keepMemory', at: 'ret', slot: kept },
-    ];
-    return run(this.own('mmap', slot, { a: file, b: length, parts }));
-  }
-
-  #munmap(e: TraceEvent): Planned {
-    const [from, length] = [e.a ?? 0n, BigInt(e.length ?? 0)];
-    const i = this.names.windows.findIndex(
-      (w) => w.process === e.process && from >= w.address && from < w.address + w.length,
-    );
-    const w = this.names.windows[i];
-    if (!w || (e.ret ?? -1) < 0) return noted();
-    if (from === w.address && length >= w.length) this.names.windows.splice(i, 1);
-    return run(this.own('munmap', w.slot, { a: from - w.address, b: length }));
+  /** Lets go of what ended processes held. */
+  reap(): Request[] {
+    return this.#ended.splice(0).flatMap((p) => this.names.exit(p).flatMap((h) => this.gone(h)));
   }
 
   #fcntl(e: TraceEvent, slot: Slot): Planned {
@@ -344,15 +224,8 @@ export class Planner implements Setting {
   }
 }
 
-const path = (text: string): Part => ({ kind: 'arg', bytes: Buffer.from(`${text}\0`, 'latin1') });
-
-const textOf = (bytes: Buffer): string => bytes.toString('latin1').split('\0', 1)[0] ?? '';
-
 /** The path given to open(), null when it was not kept. */
 export function pathOf(e: TraceEvent): string | null {
   const bytes = e.input ?? e.memory.find((m) => m.at === wheres.PATH)?.bytes;
   return bytes ? textOf(bytes) : null;
 }
-
-/** Names a place in a region, for what is known of it over many calls. */
-export const placeOf = (e: TraceEvent): string => `${e.handle}:${e.region}:${e.a}:${e.length}`;

@@ -2,7 +2,7 @@
 
 import { wheres } from '../schema/event.ts';
 import type { TraceEvent } from '../traces/event.ts';
-import type { Planned, Planner } from './plan.ts';
+import type { Planned, Planning } from './planned.ts';
 import type { Part } from './target.ts';
 
 const POLLFD = 8; // {s32 fd, s16 events, s16 revents}
@@ -18,7 +18,7 @@ export function pollfdsOf(e: TraceEvent): Buffer | null {
   return after ?? before;
 }
 
-export function pollOf(e: TraceEvent, planner: Planner, patience: number): Planned {
+export function pollOf(e: TraceEvent, planner: Planning, patience: number): Planned {
   const recorded = pollfdsOf(e);
   if (!recorded) return { kind: 'skipped', why: 'what it polled was not kept' };
   if ((e.ret ?? -1) < 0) return { kind: 'skipped', why: 'a signal ended it, or its arguments were wrong' };

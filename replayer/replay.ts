@@ -11,13 +11,14 @@ import { callText } from '../traces/format/line.ts';
 import { Names as Words } from '../traces/names.ts';
 import { type EventRange, everything } from '../traces/range.ts';
 import type { Trace } from '../traces/trace.ts';
+import { placeOf } from './access.ts';
 import { explain } from './explain.ts';
 import { frameSize } from './frames.ts';
 import { Ids, type Matching, match } from './match.ts';
 import { Pieces } from './memory.ts';
 import { schedule } from './order.ts';
 import type { Places } from './places.ts';
-import { Planner, placeOf } from './plan.ts';
+import { Planner } from './plan.ts';
 import type { Reply, Request, Target } from './target.ts';
 import { Finding, type Verdict } from './verdict.ts';
 

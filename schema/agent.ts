@@ -40,6 +40,8 @@ export const agentFlags = {
    * has the last bytes read. Lets a device that is still busy catch up; a target whose time is virtual may ignore it.
    */
   UNTIL: 1,
+  /** read, write, pread, pwrite of `b` bytes: with a buffer that is nowhere, as the recorded one was (EFAULT). */
+  FAULT: 2,
 } as const;
 
 /**

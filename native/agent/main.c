@@ -1,5 +1,6 @@
 /* vfio-rr-agent: performs recorded calls on this machine's devices. Requests come on standard input, replies go to
- * standard output (schema/agent.ts has the protocol). It ends when its input ends; whatever it opened is then closed. */
+ * standard output (schema/agent.ts has the protocol). It ends when its input ends; whatever it opened is then closed.
+ */
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -12,14 +13,17 @@
 static void hello(void)
 {
 	struct utsname u;
-	struct agent_reply *r = (void *)pipe_room(sizeof(struct agent_reply) + sizeof(struct agent_part) + sizeof(u) + 64);
+	struct agent_reply *r =
+		(void *)pipe_room(sizeof(struct agent_reply) + sizeof(struct agent_part) + sizeof(u) + 64);
 	struct agent_part *p = (void *)(r + 1);
 	uname(&u);
-	int n = sprintf((char *)(p + 1), "vfio-rr-agent %d\n%s %s %s\n", VRR_AGENT_VERSION, u.sysname, u.release, u.machine);
-	*p = (struct agent_part){ .type = VRR_AGENT_PART_ARG, .length = (uint32_t)n };
+	int n = sprintf((char *)(p + 1), "vfio-rr-agent %d\n%s %s %s\n", VRR_AGENT_VERSION, u.sysname, u.release,
+			u.machine);
+	*p = (struct agent_part){.type = VRR_AGENT_PART_ARG, .length = (uint32_t)n};
 	while (n % 8)
 		((char *)(p + 1))[n++] = 0;
-	*r = (struct agent_reply){ .size = (uint32_t)(sizeof(*r) + sizeof(*p)) + (uint32_t)n, .tag = VRR_AGENT_HELLO, .parts = 1 };
+	*r = (struct agent_reply){
+		.size = (uint32_t)(sizeof(*r) + sizeof(*p)) + (uint32_t)n, .tag = VRR_AGENT_HELLO, .parts = 1};
 	pipe_commit(r->size);
 }
 

@@ -19,7 +19,7 @@
 #include "slots.h"
 
 /* A kernel that writes more than a structure's stated size, or a statement that is wrong, must not hit what follows. */
-#define SLACK 4096u
+#define SLACK	  4096u
 #define PARTS_MAX 4096u
 #define NAMES_MAX (1u << 20)
 
@@ -63,12 +63,12 @@ static void parse(struct request *r, const unsigned char *frame, uint32_t size)
 	uint32_t from = sizeof(*q);
 	if (q->parts > PARTS_MAX)
 		broken("input byte %llu: %u parts in a frame; at most %u", at, q->parts, PARTS_MAX);
-	*r = (struct request){ .head = q, .parts = parts, .count = q->parts };
+	*r = (struct request){.head = q, .parts = parts, .count = q->parts};
 	for (uint32_t i = 0; i < q->parts; i++) {
 		const struct agent_part *p = (const void *)(frame + from);
 		if (size - from < sizeof(*p) || padded(p->length) > size - from - sizeof(*p))
 			broken("input byte %llu: part %u goes beyond the frame's %u bytes", at + from, i, size);
-		parts[i] = (struct part){ .head = p, .bytes = frame + from + sizeof(*p), .length = p->length };
+		parts[i] = (struct part){.head = p, .bytes = frame + from + sizeof(*p), .length = p->length};
 		if (p->type == VRR_AGENT_PART_ARG) {
 			if (i)
 				broken("input byte %llu: the argument is part %u; it is the first", at + from, i);
@@ -90,8 +90,8 @@ static void parse(struct request *r, const unsigned char *frame, uint32_t size)
 static unsigned char *field(const struct request *r, const struct part *p, uint32_t width)
 {
 	if (p->head->at > r->arg_length || r->arg_length - p->head->at < width)
-		broken("input byte %llu: a part at %u of an argument of %u bytes", (unsigned long long)pipe_position(), p->head->at,
-		       r->arg_length);
+		broken("input byte %llu: a part at %u of an argument of %u bytes", (unsigned long long)pipe_position(),
+		       p->head->at, r->arg_length);
 	return r->arg + p->head->at;
 }
 
@@ -141,7 +141,8 @@ static int64_t prepare(struct request *r)
 			break;
 		case VRR_AGENT_PART_ADDRESS:
 			if (p->length != 8)
-				broken("input byte %llu: an address part of %u bytes", (unsigned long long)pipe_position(), p->length);
+				broken("input byte %llu: an address part of %u bytes",
+				       (unsigned long long)pipe_position(), p->length);
 			if (!(s = slots_get(p->head->slot, SLOT_MEMORY)))
 				return -EFAULT;
 			memcpy(&value, p->bytes, 8);
@@ -158,7 +159,8 @@ static int64_t prepare(struct request *r)
 static void put(uint32_t slot, enum slot_kind kind, uint64_t value, uint64_t length)
 {
 	if (!slots_put(slot, kind, value, length))
-		broken("input byte %llu: slot %u: at most %u, or no memory", (unsigned long long)pipe_position(), slot, SLOTS_MAX);
+		broken("input byte %llu: slot %u: at most %u, or no memory", (unsigned long long)pipe_position(), slot,
+		       SLOTS_MAX);
 }
 
 static void keep(const struct request *r, int64_t ret)
@@ -185,7 +187,7 @@ static int64_t result(int64_t ret)
 
 static bool ready(int fd, short events, uint32_t ms)
 {
-	struct pollfd p = { fd, events, 0 };
+	struct pollfd p = {fd, events, 0};
 	int n;
 	uint64_t end = now() + ms * 1000000ULL;
 	while ((n = poll(&p, 1, (int)ms)) < 0 && errno == EINTR && now() < end)
@@ -195,7 +197,7 @@ static bool ready(int fd, short events, uint32_t ms)
 
 static void nap(uint64_t ns)
 {
-	struct timespec t = { (time_t)(ns / 1000000000), (long)(ns % 1000000000) };
+	struct timespec t = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
 	while (nanosleep(&t, &t) < 0 && errno == EINTR)
 		;
 }
@@ -207,6 +209,26 @@ static int64_t read_once(const struct agent_request *q, int fd, unsigned char *t
 	if (q->timeout && !ready(fd, POLLIN, q->timeout))
 		return -ETIMEDOUT;
 	return result(read(fd, to, q->b));
+}
+
+/* Nothing is mapped in the first page (vm.mmap_min_addr). */
+static void *nowhere(void)
+{
+	return (void *)(uintptr_t)16;
+}
+
+static int64_t fault(const struct agent_request *q, int fd)
+{
+	switch (q->op) {
+	case VRR_OP_PREAD:
+		return result(pread(fd, nowhere(), q->b, (off_t)q->a));
+	case VRR_OP_PWRITE:
+		return result(pwrite(fd, nowhere(), q->b, (off_t)q->a));
+	case VRR_OP_READ:
+		return result(read(fd, nowhere(), q->b));
+	default:
+		return result(write(fd, nowhere(), q->b));
+	}
 }
 
 static int64_t do_read(const struct request *r, int fd, unsigned char *to)
@@ -250,7 +272,8 @@ static int64_t do_mmap(const struct request *r, int fd)
 	if (r->arg_length < sizeof(m))
 		return -EINVAL;
 	memcpy(&m, r->given, sizeof(m));
-	void *p = mmap(NULL, m.length, (int)m.prot, (int)m.flags & ~(MAP_FIXED | MAP_FIXED_NOREPLACE), fd, (off_t)m.offset);
+	void *p = mmap(NULL, m.length, (int)m.prot, (int)m.flags & ~(MAP_FIXED | MAP_FIXED_NOREPLACE), fd,
+		       (off_t)m.offset);
 	if (p == MAP_FAILED)
 		return -errno;
 	for (uint32_t i = 0; i < r->count; i++)
@@ -368,6 +391,8 @@ static int64_t own(const struct request *r, unsigned char *to)
 static int64_t on_descriptor(const struct request *r, int fd, unsigned char *to)
 {
 	const struct agent_request *q = r->head;
+	if (q->flags & VRR_AGENT_FLAG_FAULT && q->op >= VRR_OP_PREAD && q->op <= VRR_OP_WRITE)
+		return fault(q, fd);
 	switch (q->op) {
 	case VRR_OP_IOCTL:
 		if (r->has_arg)
@@ -415,11 +440,12 @@ static bool sends_back(const struct agent_request *q)
 	return q->op == VRR_OP_IOCTL || q->op == VRR_OP_POLL;
 }
 
-static size_t add_part(unsigned char *reply, size_t used, uint16_t type, uint32_t at, const void *bytes, uint32_t length)
+static size_t add_part(unsigned char *reply, size_t used, uint16_t type, uint32_t at, const void *bytes,
+		       uint32_t length)
 {
 	struct agent_part *p = (struct agent_part *)(reply + used);
 	unsigned char *to = (unsigned char *)(p + 1);
-	*p = (struct agent_part){ .type = type, .at = at, .length = length };
+	*p = (struct agent_part){.type = type, .at = at, .length = length};
 	if (bytes != to)
 		memcpy(to, bytes, length);
 	memset(to + length, 0, padded(length) - length);
@@ -432,8 +458,8 @@ void perform(const unsigned char *frame, uint32_t size)
 	parse(&r, frame, size);
 	const struct agent_request *q = r.head;
 
-	/* What the kernel reads and writes lies in the reply where it will be sent from. An ioctl's argument says its own
-	 * size (argsz), which may be more than the bytes that were recorded. */
+	/* What the kernel reads and writes lies in the reply where it will be sent from. An ioctl's argument says its
+	 * own size (argsz), which may be more than the bytes that were recorded. */
 	uint64_t answer = answer_room(q), room = answer;
 	if (sends_back(q) && r.has_arg) {
 		uint32_t says = 0;
@@ -473,14 +499,21 @@ void perform(const unsigned char *frame, uint32_t size)
 	if (sends_back(q) && r.has_arg)
 		used = add_part(reply, used, VRR_AGENT_PART_ARG, 0, to, r.arg_length), count++;
 	else if (answer && ret > 0)
-		used = add_part(reply, used, VRR_AGENT_PART_ARG, 0, to, (uint32_t)((uint64_t)ret < answer ? (uint64_t)ret : answer)), count++;
+		used = add_part(reply, used, VRR_AGENT_PART_ARG, 0, to,
+				(uint32_t)((uint64_t)ret < answer ? (uint64_t)ret : answer)),
+		count++;
 	for (uint32_t i = 0; i < r.count; i++)
 		if (r.parts[i].placed) {
-			used = add_part(reply, used, VRR_AGENT_PART_BUFFER, r.parts[i].head->at, r.parts[i].placed, r.parts[i].length);
+			used = add_part(reply, used, VRR_AGENT_PART_BUFFER, r.parts[i].head->at, r.parts[i].placed,
+					r.parts[i].length);
 			count++;
 		}
 	*(struct agent_reply *)reply = (struct agent_reply){
-		.size = (uint32_t)used, .tag = q->tag, .ret = ret, .duration = duration, .parts = count,
+		.size = (uint32_t)used,
+		.tag = q->tag,
+		.ret = ret,
+		.duration = duration,
+		.parts = count,
 	};
 	pipe_commit(used);
 }

@@ -83,7 +83,7 @@ static void read_some(void)
 	else if (n == 0)
 		in.ended = true;
 	else if (errno == EAGAIN || errno == EWOULDBLOCK)
-		poll(&(struct pollfd){ STDIN_FILENO, POLLIN, 0 }, 1, -1);
+		poll(&(struct pollfd){STDIN_FILENO, POLLIN, 0}, 1, -1);
 	else if (errno != EINTR) {
 		fprintf(stderr, "vfio-rr-agent: standard input cannot be read: %s\n", strerror(errno));
 		exit(3);
@@ -102,7 +102,7 @@ void pipe_flush(void)
 			continue;
 		if (errno != EAGAIN && errno != EWOULDBLOCK)
 			exit(3); /* nobody reads any more: nobody to tell */
-		struct pollfd fds[2] = { { STDOUT_FILENO, POLLOUT, 0 }, { STDIN_FILENO, POLLIN, 0 } };
+		struct pollfd fds[2] = {{STDOUT_FILENO, POLLOUT, 0}, {STDIN_FILENO, POLLIN, 0}};
 		if (poll(fds, in.ended ? 1 : 2, -1) < 0 && errno != EINTR)
 			exit(3);
 		if (!in.ended && (fds[1].revents & (POLLIN | POLLHUP)))

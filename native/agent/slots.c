@@ -46,12 +46,12 @@ bool slots_put(uint32_t number, enum slot_kind kind, uint64_t value, uint64_t le
 	struct slot *s = &slots[number];
 	/* The same id may come back for the same slot (VFIO_DEVICE_ATTACH_IOMMUFD_PT echoes pt_id). */
 	let_go(s);
-	*s = (struct slot){ kind, value, length };
+	*s = (struct slot){kind, value, length};
 	return true;
 }
 
 void slots_forget(uint32_t number)
 {
 	if (number < slots_count)
-		slots[number] = (struct slot){ 0 };
+		slots[number] = (struct slot){0};
 }

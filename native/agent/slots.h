@@ -12,7 +12,7 @@ enum slot_kind { SLOT_EMPTY, SLOT_FD, SLOT_ID, SLOT_MEMORY };
 
 struct slot {
 	enum slot_kind kind;
-	uint64_t value;  /* descriptor, id, address */
+	uint64_t value;	 /* descriptor, id, address */
 	uint64_t length; /* bytes of memory */
 };
 

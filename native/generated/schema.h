@@ -365,6 +365,7 @@ struct vrr_pointer {
 #define VRR_AGENT_OP_LINK 0x69
 #define VRR_AGENT_OP_LIST 0x6a
 #define VRR_AGENT_FLAG_UNTIL 1
+#define VRR_AGENT_FLAG_FAULT 2
 #define VRR_AGENT_PART_ARG 1
 #define VRR_AGENT_PART_BUFFER 2
 #define VRR_AGENT_PART_ZEROES 3
