@@ -121,7 +121,9 @@ void capture_plan(struct capture *c, uint32_t kind, unsigned long request, const
 	}
 	if (call->arg != VRR_ARG_STRUCT)
 		return;
-	c->have = sizeof c->head - (unsigned)guard_copy(c->head, argument, sizeof c->head);
+	/* Only what is looked at: most structures by their size alone. */
+	unsigned look = call->pointers || call->makes || request == VFIO_DEVICE_FEATURE ? sizeof c->head : 4;
+	c->have = look - (unsigned)guard_copy(c->head, argument, look);
 	uint32_t size = 0;
 	if (c->have >= 4)
 		memcpy(&size, c->head, 4);

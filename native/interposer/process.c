@@ -98,6 +98,7 @@ __attribute__((constructor(101))) static void process_start(void)
 	ssize_t length = readlink("/proc/self/exe", exe, sizeof exe - 1);
 	exe[length > 0 ? length : 0] = 0;
 	if (ring_open(path)) {
+		ring_populate();
 		guard_start();
 		rec_note(VRR_OP_PROCESS, -1, 0, process_pid, (uint64_t)getppid(), 0, 0, 0, exe);
 		fds_scan();

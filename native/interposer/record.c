@@ -8,6 +8,8 @@
 #define FRAME_NEAR  (64 << 10)
 /* An answer that fits in less than this is not split over two records. */
 #define SPLIT_LEAST 4096
+/* Less room than this is not worth a piece. */
+#define SPLIT_SPACE 256
 
 static uint64_t head(uint32_t size, int op, int flags, int state)
 {
@@ -118,11 +120,12 @@ void rec_begin(struct rec *r, int op, int fd, uint32_t entry, uint64_t a, uint64
 	r->op = (uint8_t)op;
 	r->flags = 0;
 	r->entered = false;
-	r->data = NULL;
 	r->main = (struct rec_part){s->segment, s->used, s->used + (uint32_t)sizeof(struct vrr_record),
 				    ring_segment_size};
 	r->more.segment = NULL;
 	r->record = (void *)head_at(s->segment, s->used);
+	/* Lines ahead of the writer, or the next record waits for them. */
+	__builtin_prefetch((char *)r->record + 256, 1);
 	fixed_part(r->record, fd, fds_handle(entry), a, b);
 }
 
@@ -181,38 +184,52 @@ static bool next_part(struct rec *r)
 	return true;
 }
 
+/* One chunk of what fits into the part. Returns bytes kept. */
+static inline size_t put(struct rec *r, struct rec_part *p, int where, int phase, const void *source, size_t length,
+			 uint64_t total, int flags)
+{
+	struct vrr_chunk *c = (void *)head_at(p->segment, p->fill);
+	size_t missed = guard_copy(c + 1, source, length);
+	length -= missed;
+	c->length = (uint32_t)length;
+	c->total = (uint32_t)(total < UINT32_MAX ? total : UINT32_MAX);
+	c->where = (uint16_t)where;
+	c->phase = (uint8_t)phase;
+	c->flags = (uint8_t)(missed ? 0 : flags);
+	c->pad = 0;
+	p->fill += (uint32_t)rec_size(length);
+	r->data = c + 1;
+	return length;
+}
+
 size_t rec_piece(struct rec *r, int where, int phase, const void *source, size_t n, uint64_t total, bool last)
 {
 	if (!r->record)
 		return 0;
+	struct rec_part *p = r->more.segment ? &r->more : &r->main;
 	size_t kept = 0;
-	r->data = NULL;
-	do {
-		struct rec_part *p = r->more.segment ? &r->more : &r->main;
-		size_t space = p->limit - p->fill, length = n - kept;
-		bool whole = rec_size(length) <= space;
-		if (!whole && space < 256) {
-			if (!next_part(r))
+	if (likely(rec_size(n) <= p->limit - p->fill)) {
+		kept = put(r, p, where, phase, source, n, total, last ? 0 : VRR_CHUNK_CONTINUED);
+	} else {
+		while (kept < n) {
+			p = r->more.segment ? &r->more : &r->main;
+			size_t space = p->limit - p->fill, length = n - kept;
+			bool whole = rec_size(length) <= space;
+			if (!whole && space < SPLIT_SPACE) {
+				if (!next_part(r))
+					break;
+				continue;
+			}
+			if (!whole)
+				length = space - sizeof(struct vrr_chunk);
+			size_t got = put(r, p, where, phase, (const char *)source + kept, length, total,
+					 whole && last ? 0 : VRR_CHUNK_CONTINUED);
+			kept += got;
+			if (got < length)
 				break;
-			continue;
 		}
-		if (!whole)
-			length = space - sizeof(struct vrr_chunk);
-		struct vrr_chunk *c = (void *)head_at(p->segment, p->fill);
-		size_t missed = guard_copy(c + 1, (const char *)source + kept, length);
-		length -= missed;
-		*c = (struct vrr_chunk){.length = (uint32_t)length,
-					.total = (uint32_t)(total < UINT32_MAX ? total : UINT32_MAX),
-					.where = (uint16_t)where,
-					.phase = (uint8_t)phase,
-					.flags = missed || (whole && last) ? 0 : VRR_CHUNK_CONTINUED};
-		if (!kept && whole)
-			r->data = c + 1;
-		p->fill += (uint32_t)rec_size(length);
-		kept += length;
-		if (missed || whole)
-			break;
-	} while (kept < n);
+		r->data = NULL;
+	}
 	if (kept < n)
 		r->flags |= VRR_FLAG_SHORT;
 	return kept;

@@ -39,6 +39,8 @@ extern uint32_t ring_capacity; /* bytes of a segment that one record may fill */
 
 /** Maps the ring file that the environment names; false: none, or not usable. */
 bool ring_open(const char *path);
+/** Maps the pages of the segments that are taken first, while system calls are allowed. */
+void ring_populate(void);
 /** Clock of the ring, in ticks. */
 uint64_t ring_now(void);
 void ring_lost(int loss, uint64_t count);

@@ -146,10 +146,16 @@ export function readRing(path: string): Ring {
     if (number(bytes, at, vrr_segment, 'ticket')) raw.push(...recordsOf(bytes, at, size));
   }
   raw.sort((x, y) => x.stream - y.stream || x.part - y.part);
+  const continuations = new Map<string, Raw[]>();
+  for (const m of raw)
+    if (m.op === 'more') {
+      const key = `${m.stream} ${m.enter}`;
+      continuations.set(key, [...(continuations.get(key) ?? []), m]);
+    }
   const calls = raw
     .filter((r) => r.op !== 'more')
     .map((r): Call => {
-      const more = raw.filter((m) => m.op === 'more' && m.stream === r.stream && m.enter === r.enter);
+      const more = continuations.get(`${r.stream} ${r.enter}`) ?? [];
       if (more.length > 0 !== Boolean(r.flags & recordFlags.MORE))
         throw new Error(`${r.op}: MORE, but ${more.length} found`);
       more.sort((x, y) => Number(x.a - y.a));
