@@ -1,7 +1,7 @@
 // One cell: a kernel boots in the lab with the trace's devices and replays inside; the result is a trace.
 
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TraceError } from '../../schema/errors.ts';
@@ -34,11 +34,13 @@ export function runCell(cell: Cell, trace: string, out: string, seconds: number)
   const boot = join(root, 'test/vm/boot.sh');
   if (!existsSync(boot)) throw new TraceError('HOST', `the lab is missing: ${boot}; use a checkout of vfio-rr`);
   mkdirSync(out, { recursive: true });
+  copyFileSync(trace, join(out, 'trace.vrr')); // the guest's /tmp is its own
   const maps = cell.map.map((m) => `--map ${quoted(m)}`).join(' ');
+  // --raw: nothing that a call does can outlive the guest.
   const script = [
     'uname -r >/mnt/out/release',
     ...cell.prepare.map((p) => `${p} >/dev/null || exit 90`),
-    `bin/vfio-rr replay ${quoted(resolve(trace))} --on device ${maps} -o /mnt/out/result.vrr --force --json >/mnt/out/report.json`,
+    `bin/vfio-rr replay /mnt/out/trace.vrr --on device --raw ${maps} -o /mnt/out/result.vrr --force --json >/mnt/out/report.json`,
   ].join('\n');
   const args = [
     '-k',
