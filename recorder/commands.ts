@@ -4,6 +4,7 @@ import type { CommandModule } from 'yargs';
 import { TraceError } from '../schema/errors.ts';
 import { type MmioMode, mmioModes, RING_QUOTA } from '../schema/event.ts';
 import type { Io } from '../traces/io.ts';
+import { examineHost, examineProgram, findingsText } from './doctor.ts';
 import { type PayloadMode, payloadModes } from './drain.ts';
 import { record } from './record.ts';
 import { recover } from './recover.ts';
@@ -122,6 +123,28 @@ function recoverCommand(io: Io): CommandModule {
   };
 }
 
+function doctorCommand(io: Io): CommandModule {
+  return {
+    command: 'doctor [program]',
+    describe: 'Say what of a program can be recorded, or what this host can do',
+    builder: (y) =>
+      y
+        .positional('program', { type: 'string', describe: 'Program, as record would be given it' })
+        .option('json', { type: 'boolean', default: false, describe: 'As JSON' })
+        .option('ring', { type: 'string', default: '/dev/shm', describe: 'Folder of the ring file', requiresArg: true })
+        .example('$0 doctor qemu-system-x86_64', 'before recording it'),
+    handler: (argv) => {
+      const program = argv.program as string | undefined;
+      const findings =
+        program === undefined
+          ? examineHost(String(argv.ring))
+          : examineProgram(program, io.env.PATH ?? '/usr/bin:/bin', ids());
+      io.out(argv.json ? `${JSON.stringify(findings)}\n` : findingsText(findings));
+      io.exit(findings.some((f) => f.grade === 'bad') ? 1 : 0);
+    },
+  };
+}
+
 export function recordCommands(io: Io): CommandModule[] {
-  return [recordCommand(io), recoverCommand(io)];
+  return [recordCommand(io), recoverCommand(io), doctorCommand(io)];
 }

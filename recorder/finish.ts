@@ -35,11 +35,7 @@ const lossTexts: Readonly<Record<string, readonly ['lost' | 'missed', string, st
   lost_recorder_gone: ['lost', 'records', 'the ring could not be used any more'],
   lost_nesting: ['lost', 'records', 'signal handlers interrupted the recorder too deep'],
   lost_too_big: ['lost', 'payloads', 'longer than is kept; the calls are there, their bytes are cut'],
-  mapped: [
-    'missed',
-    'mappings',
-    'loads and stores of mapped regions are not recorded with --mmio=pass; use hide or trap',
-  ],
+  mapped: ['missed', 'mappings', 'loads and stores of mapped regions are not in the trace; --mmio=trap records them'],
   kind_unknown: ['missed', 'descriptors', 'a VFIO request on a descriptor of which nothing is known'],
   damaged: ['lost', 'streams', 'the ring file is damaged there'],
 };

@@ -1,0 +1,187 @@
+// `doctor`: what of a program will be seen, before it is run; or, without one, what this host is able to.
+
+import { closeSync, existsSync, openSync, readdirSync, realpathSync, statfsSync } from 'node:fs';
+import { arch, release } from 'node:os';
+import { join } from 'node:path';
+import { tscIsInvariant } from './clock.ts';
+import { type Elf, readExecutable, readRange } from './elf.ts';
+import { line } from './host.ts';
+import { nativePath } from './native.ts';
+import { findProgram, type User } from './program.ts';
+
+/** warn: something may go unseen; bad: it will. */
+export type Grade = 'ok' | 'note' | 'warn' | 'bad';
+export interface Finding {
+  readonly grade: Grade;
+  readonly what: string;
+}
+
+const entries =
+  /^(?:__)?(?:ioctl|p?(?:read|write)v?2?(?:64)?(?:v2|v)?|open(?:at)?(?:64)?(?:_2)?|mmap(?:64)?|munmap|mremap|syscall)(?:_chk)?$/;
+const seccompSymbols = /^(?:seccomp_load|seccomp_init|prctl)$/;
+const rings = /^io_uring_|^aio_|^io_submit$/;
+
+/** `syscall` (0f 05) in executable segments outside libc: such calls pass the interposer by. x86 only. */
+function rawSyscalls(path: string, elf: Elf): number {
+  if (elf.machine !== 62) return 0;
+  const fd = openSync(path, 'r');
+  try {
+    let found = 0;
+    for (const segment of elf.segments.filter((s) => s.executable)) {
+      const bytes = readRange(fd, segment.offset, segment.size);
+      for (let at = bytes.indexOf(instruction); at >= 0; at = bytes.indexOf(instruction, at + 2))
+        if (loadsNumber(bytes, at)) found++;
+    }
+    return found;
+  } finally {
+    closeSync(fd);
+  }
+}
+const instruction = Buffer.from([0x0f, 0x05]);
+
+/** The two bytes stand in data and in other instructions as well; a call has its number put into rax shortly before. */
+function loadsNumber(bytes: Buffer, at: number): boolean {
+  for (let back = Math.max(0, at - 24); back < at; back++) {
+    if (bytes[back] === 0xb8 && bytes.readUInt32LE(back + 1) < 1024 && back + 5 <= at) return true; // mov imm32, %eax
+    const b = bytes.subarray(back, back + 3);
+    if (b[0] === 0x48 && (b[1] === 0x89 || b[1] === 0x8b) && ((b[2] ?? 0) & 0xc0) === 0xc0 && toRax(b)) return true;
+  }
+  return false;
+}
+const toRax = (b: Buffer): boolean => (b[1] === 0x89 ? ((b[2] ?? 0) & 7) === 0 : ((b[2] ?? 0) & 0x38) === 0);
+
+/** The libraries that its dynamic linker would load, where they can be found without running it. */
+function libraries(elf: Elf): { path: string; elf: Elf }[] {
+  const folders = [
+    '/lib/x86_64-linux-gnu',
+    '/usr/lib/x86_64-linux-gnu',
+    '/lib64',
+    '/usr/lib64',
+    '/lib',
+    '/usr/lib',
+    '/usr/local/lib',
+  ];
+  const found = new Map<string, Elf>();
+  const queue = [...elf.needed];
+  const seen = new Set<string>();
+  for (let name = queue.shift(); name !== undefined && found.size < 500; name = queue.shift()) {
+    if (seen.has(name)) continue;
+    seen.add(name);
+    const folder = folders.find((f) => existsSync(join(f, name)));
+    if (folder === undefined) continue;
+    const path = realpathSync(join(folder, name));
+    const file = readExecutable(path);
+    if (file.kind !== 'elf') continue;
+    found.set(path, file.elf);
+    queue.push(...file.elf.needed);
+  }
+  return [...found].map(([path, e]) => ({ path, elf: e }));
+}
+
+const isLibc = (path: string): boolean =>
+  /\/(?:libc|libpthread|ld-linux[^/]*|libc-[\d.]+)\.so/.test(path) || /\/ld-/.test(path);
+
+export function examineProgram(name: string, searchPath: string, user: User): Finding[] {
+  const program = findProgram(name, searchPath, user);
+  const found: Finding[] = [];
+  const add = (grade: Grade, what: string): void => void found.push({ grade, what });
+  add('note', program.binary === program.path ? program.path : `${program.path}, a script run by ${program.binary}`);
+  if (program.elf?.go)
+    add('bad', 'written in Go: its run-time makes system calls by itself, which the interposer does not see');
+  if (program.obstacle !== null) {
+    add('bad', `nothing of it will be seen: ${program.obstacle}`);
+    return found;
+  }
+  const elf = program.elf;
+  if (!elf) {
+    add('note', 'not an ELF file, or not readable: nothing can be told about it');
+    return found;
+  }
+  add('ok', `dynamically linked (${elf.interpreter}): its calls into libc will be seen`);
+  const parts = [{ path: program.binary, elf }, ...libraries(elf)].filter((p) => !isLibc(p.path));
+  const own = elf.imports.filter((s) => entries.test(s)).sort();
+  add(
+    'note',
+    own.length ? `it calls ${own.join(', ')}` : 'it calls no function itself that reaches a device; its libraries may',
+  );
+  const using = (pattern: RegExp): string[] =>
+    parts.filter((p) => p.elf.imports.some((s) => pattern.test(s))).map((p) => p.path);
+  if (own.includes('mmap') || own.includes('mmap64'))
+    add('note', 'it maps memory: mapped device registers are seen with --mmio=hide or trap, not with pass');
+  for (const path of using(rings))
+    add('warn', `${path} uses io_uring or aio: what goes to a device that way is not seen`);
+  const filters = parts.filter(
+    (p) => p.elf.imports.some((s) => seccompSymbols.test(s) && s !== 'prctl') || /seccomp/.test(p.path),
+  );
+  if (filters.length)
+    add(
+      'note',
+      `seccomp is used (${filters.map((p) => p.path).join(', ')}): the interposer makes no system call of its own, so that is fine`,
+    );
+  for (const part of parts) {
+    const calls = rawSyscalls(part.path, part.elf);
+    if (calls)
+      add('warn', `${part.path}: ${calls} system calls not made through libc; if they reach a device they are not seen`);
+  }
+  return found;
+}
+
+const list = (path: string): string[] => {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+};
+
+export function examineHost(ringFolder: string): Finding[] {
+  const found: Finding[] = [];
+  const add = (grade: Grade, what: string): void => void found.push({ grade, what });
+  add('note', `Linux ${release()} on ${arch()}`);
+  for (const file of ['libvfio-rr.so', 'rings.so'] as const) {
+    const built = existsSync(nativePath(file));
+    add(
+      built ? 'ok' : 'bad',
+      built ? `${nativePath(file)} is built` : `${nativePath(file)} is missing: run \`npm run build:native\``,
+    );
+  }
+  const nodes = list('/dev/vfio');
+  const modules = (line('/proc/modules') ?? '').match(/^\w*(?:vfio|iommufd)\w*/gm) ?? [];
+  if (existsSync('/dev/vfio/vfio') || existsSync('/dev/iommu')) add('ok', `/dev/vfio: ${nodes.join(', ') || 'empty'}`);
+  else add('bad', 'neither /dev/vfio/vfio nor /dev/iommu: `modprobe vfio-pci`, or a kernel with CONFIG_VFIO');
+  add('note', modules.length ? `modules: ${modules.join(', ')}` : 'no VFIO module is loaded (it may be built in)');
+  const groups = list('/sys/kernel/iommu_groups');
+  add(
+    groups.length ? 'ok' : 'bad',
+    groups.length
+      ? `${groups.length} IOMMU groups`
+      : 'no IOMMU group: boot with intel_iommu=on or amd_iommu=on, and switch VT-d or AMD-Vi on',
+  );
+  const bound = list('/sys/bus/pci/drivers/vfio-pci').filter((name) => /^[\da-f]{4}:/.test(name));
+  add(
+    'note',
+    bound.length
+      ? `bound to vfio-pci: ${bound.join(', ')}`
+      : 'no device is bound to vfio-pci: `echo vfio-pci > /sys/bus/pci/devices/ADDRESS/driver_override`, then `echo ADDRESS > /sys/bus/pci/drivers_probe`',
+  );
+  if (existsSync(ringFolder)) {
+    const fs = statfsSync(ringFolder);
+    const free = (fs.bavail * fs.bsize) / 2 ** 20;
+    add(
+      free >= 256 ? 'ok' : 'bad',
+      `${ringFolder} has ${Math.floor(free)} MiB for the ring${free >= 256 ? '' : '; name a larger folder with --ring'}`,
+    );
+  } else add('bad', `${ringFolder} does not exist; name a folder for the ring with --ring`);
+  add(
+    'note',
+    tscIsInvariant()
+      ? 'clock: the TSC, which is invariant here'
+      : 'clock: CLOCK_MONOTONIC (no invariant TSC); a call costs some 40 ns more',
+  );
+  return found;
+}
+
+export function findingsText(findings: readonly Finding[]): string {
+  const marks: Readonly<Record<Grade, string>> = { ok: 'ok  ', note: '    ', warn: 'MIND', bad: 'BAD ' };
+  return findings.map((f) => `${marks[f.grade]} ${f.what}\n`).join('');
+}
