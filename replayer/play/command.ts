@@ -75,8 +75,21 @@ export async function playCommandWork(c: PlayCommand, io: Io): Promise<void> {
   if (c.command.length === 0)
     throw new TraceError('USAGE', 'name the program behind --: vfio-rr play --emulate edu -- PROGRAM …');
   const plan = planOf(c);
-  const played = await play(plan, { command: recording(c), env: io.env });
-  const failed = tell(played.remarks, io);
+  const played = await play(plan, {
+    ...{ command: recording(c), env: io.env, terminal: io.terminal },
+    onSignal: (listener) => io.onSignal(listener),
+    say: (text) => io.err(`vfio-rr: ${text}\n`),
+  });
+  const silent: Remark[] =
+    played.counts.calls > 0
+      ? []
+      : [
+          {
+            text: `${c.command[0]} made no call on a VFIO device; a static or setuid program cannot be played`,
+            failed: true,
+          },
+        ];
+  const failed = tell([...silent, ...played.remarks], io);
   io.exit(played.status === 0 && failed ? exitCodes.divergence : played.status);
 }
 

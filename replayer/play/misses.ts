@@ -1,5 +1,7 @@
 // Calls that a trace cannot answer, and for the first of them the nearest recorded calls with the reasons why not.
 
+import type { FdKind } from '../../schema/kinds.ts';
+import { callOf } from '../../schema/surface.ts';
 import type { FieldDifference } from '../../traces/compare.ts';
 import type { TraceEvent } from '../../traces/event.ts';
 import { callText } from '../../traces/format/line.ts';
@@ -17,19 +19,26 @@ const CANDIDATES = 3;
 export class Misses {
   private readonly recording: Recording;
   private readonly names: Names;
-  private readonly told: string[] = [];
+  /** Tells at once: a program that gets no answer may wait for ever. */
+  private readonly say: (text: string) => void;
+  private told = 0;
   private readonly paths = new Set<string>();
   private unanswered = 0;
   private outOfOrder = 0;
   private withoutBytes = 0;
 
-  constructor(recording: Recording) {
+  constructor(recording: Recording, say: (text: string) => void) {
     this.recording = recording;
+    this.say = say;
     this.names = new Names(recording.trace);
   }
 
   open(path: string): void {
+    if (this.paths.has(path)) return;
     this.paths.add(path);
+    const devices = [...this.recording.opens.keys()].join(', ') || 'none';
+    if (this.recording.opens.has(path)) this.say(`the program opened ${path} more often than the trace did`);
+    else this.say(`the program asks for ${path}, which is not in the trace (it has: ${devices})`);
   }
 
   /** Bytes that the recording did not keep cannot be given back. */
@@ -42,14 +51,12 @@ export class Misses {
   call(memory: CallerMemory, handle: number, call: Call, helped: TraceEvent | undefined): void {
     if (helped) this.outOfOrder++;
     else this.unanswered++;
-    if (this.told.length >= TOLD) return;
+    if (this.told++ >= TOLD) return;
     const near = this.nearest(memory, handle, call);
-    const what = `${this.names.handle(handle)}: ${describe(call)}`;
+    const what = `${this.names.handle(handle)}: ${describe(call, this.recording.trace.handles.get(handle)?.kind ?? 'unknown')}`;
     const verdict = helped ? `was answered by event ${helped.id}, out of order` : 'has no answer in the trace';
     const lines = near.map(({ e, why }) => `    event ${e.id} ${callText(e, this.names)}: ${reasons(why)}`);
-    this.told.push(
-      [`${what} ${verdict}; nearest:`, ...(lines.length > 0 ? lines : ['    none on this file'])].join('\n'),
-    );
+    this.say([`${what} ${verdict}; nearest:`, ...(lines.length > 0 ? lines : ['    none on this file'])].join('\n'));
   }
 
   /** Calls that the trace expects next on this file, and those of the same kind. */
@@ -86,10 +93,12 @@ export class Misses {
     if (e.op !== call.op) return is('call', e.op, call.op);
     if (e.request !== call.request) return is('request', hex(e.request), hex(call.request));
     const place = [
-      ...is('offset', hex(this.recording.fileOffset(e)), hex(call.offset)),
       ...(call.op === 'ioctl'
         ? is('feature', hex(e.feature), hex(call.feature))
-        : is('length', `${e.length}`, `${call.length}`)),
+        : [
+            ...is('offset', hex(this.recording.fileOffset(e)), hex(call.offset)),
+            ...is('length', `${e.length}`, `${call.length}`),
+          ]),
     ];
     const comparable = call.op !== 'ioctl' || e.feature === call.feature;
     const content = comparable ? whyNot(call, memory, e) : [];
@@ -101,14 +110,11 @@ export class Misses {
   report(): Remark[] {
     const remarks: Remark[] = [];
     const add = (text: string, failed = true): void => void remarks.push({ text, failed });
-    const devices = [...this.recording.opens.keys()].join(', ') || 'none';
-    for (const path of this.paths) {
-      if (this.recording.opens.has(path)) add(`the program opened ${path} more often than the trace did`);
-      else add(`the program asks for ${path}, which is not in the trace (it has: ${devices})`);
-    }
-    for (const text of this.told) add(text);
-    if (this.unanswered + this.outOfOrder > this.told.length)
-      add(`${this.unanswered} calls without an answer, ${this.outOfOrder} out of order; the first ${TOLD} are above`);
+    if (this.paths.size > 0) add(`${this.paths.size} paths that the trace could not open`);
+    if (this.told > 0)
+      add(
+        `${this.unanswered} calls had no answer in the trace, ${this.outOfOrder} were answered out of order; the first ${Math.min(TOLD, this.told)} were told above`,
+      );
     if (this.withoutBytes > 0)
       add(`${this.withoutBytes} reads whose bytes were not kept by the recording (record with --payload=all)`);
     const unused = this.recording.ids.length - this.recording.used.size;
@@ -126,10 +132,10 @@ const hex = (n: number | bigint | null): string => (n === null ? 'none' : `0x${n
 const reasons = (why: readonly FieldDifference[]): string =>
   why.map((d) => `${d.field}: recorded ${d.expected}, asked ${d.actual}`).join('; ');
 
-function describe(call: Call): string {
+function describe(call: Call, kind: FdKind): string {
   switch (call.op) {
     case 'ioctl':
-      return `ioctl ${hex(call.request)}${call.feature === null ? '' : ` feature ${hex(call.feature)}`}`;
+      return `ioctl ${callOf(kind, call.request ?? 0)?.name ?? hex(call.request)}${call.feature === null ? '' : ` with flags ${hex(call.feature)}`}`;
     case 'pwrite':
     case 'write':
       return `${call.op} ${call.length} bytes${call.offset === null ? '' : ` at ${hex(call.offset)}`}: ${call.bytes?.subarray(0, 16).toString('hex')}`;

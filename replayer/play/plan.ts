@@ -20,12 +20,13 @@ export interface Made {
   readonly iommufd: boolean;
 }
 
-export function machineOf(plan: Plan): Made {
+/** `say`: what the user should know at once. */
+export function machineOf(plan: Plan, say: (text: string) => void): Made {
   if (plan.kind === 'emulate') {
     const machine = new EmulatedMachine(plan);
     return { machine, shown: machine.shown, iommufd: true };
   }
   const trace = openTrace(plan.path);
   const iommufd = [...trace.handles.values()].some((h) => h.kind === 'iommufd');
-  return { machine: new RecordedMachine(trace, plan.matching), shown: shownOf(trace), iommufd };
+  return { machine: new RecordedMachine(trace, plan.matching, say), shown: shownOf(trace), iommufd };
 }

@@ -46,10 +46,10 @@ export class RecordedMachine implements Machine {
   private last = 0;
   private after = 0;
 
-  constructor(trace: Trace, matching: Matching) {
+  constructor(trace: Trace, matching: Matching, say: (text: string) => void) {
     this.recording = new Recording(trace);
     this.matching = matching;
-    this.misses = new Misses(this.recording);
+    this.misses = new Misses(this.recording, say);
   }
 
   open(caller: Caller, path: string, _flags: number): number {

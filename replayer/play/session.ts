@@ -9,7 +9,9 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import { constants as osConstants, tmpdir } from 'node:os';
@@ -30,6 +32,7 @@ export interface WorkerData {
 }
 export type FromWorker =
   | { readonly kind: 'ready' }
+  | { readonly kind: 'said'; readonly text: string }
   | { readonly kind: 'done'; readonly counts: PlayCounts; readonly remarks: readonly Remark[] }
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string };
 
@@ -43,6 +46,12 @@ export interface Played {
 export interface Launch {
   /** Program and arguments. */
   readonly command: readonly string[];
+  /** Takes what would end us, until the function that comes back is called. */
+  readonly onSignal?: (listener: (signal: NodeJS.Signals) => void) => () => void;
+  /** Signals of the keyboard reach the program by themselves. */
+  readonly terminal?: boolean;
+  /** What is said while the program runs. */
+  readonly say?: (text: string) => void;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stdio?: 'inherit' | 'ignore';
 }
@@ -54,6 +63,25 @@ export function playLibrary(): string {
   return fileURLToPath(new URL(`${up}native/build/libvfio-rr-play.so`, import.meta.url));
 }
 
+/** Removes what killed runs left: directories whose server reads no more. */
+function sweep(base: string): void {
+  for (const name of readdirSync(base)) {
+    const dir = join(base, name);
+    if (
+      !name.startsWith(PREFIX) ||
+      Date.now() - (statSync(dir, { throwIfNoEntry: false })?.mtimeMs ?? Infinity) < 60_000
+    )
+      continue;
+    try {
+      closeSync(openSync(join(dir, 'requests'), constants.O_WRONLY | constants.O_NONBLOCK));
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'ENXIO' || code === 'ENOENT') rmSync(dir, { recursive: true, force: true }); // nobody reads
+    }
+  }
+}
+const PREFIX = 'vfio-rr-play-';
+
 function makeDirectory(): string {
   let base = tmpdir();
   try {
@@ -62,7 +90,8 @@ function makeDirectory(): string {
   } catch {
     // no tmpfs there: device memory that is mapped lies on a disk then
   }
-  const dir = mkdtempSync(join(base, 'vfio-rr-play-'));
+  sweep(base);
+  const dir = mkdtempSync(join(base, PREFIX));
   for (const name of ['reply', 'fd', 'ram', 'root']) mkdirSync(join(dir, name), { mode: 0o700 });
   execFileSync('mkfifo', ['-m', '600', join(dir, 'requests')]);
   return dir;
@@ -116,7 +145,7 @@ function startWorker(workerData: WorkerData): Worker {
 class Answering {
   readonly ready: Promise<void>;
   readonly done: Promise<{ counts: PlayCounts; remarks: readonly Remark[] }>;
-  constructor(data: WorkerData) {
+  constructor(data: WorkerData, say: (text: string) => void) {
     const worker = startWorker(data);
     let isReady: () => void = () => {};
     let broke: (e: Error) => void = () => {};
@@ -132,6 +161,7 @@ class Answering {
       worker.on('error', fail);
       worker.on('message', (m: FromWorker) => {
         if (m.kind === 'ready') isReady();
+        else if (m.kind === 'said') say(m.text);
         else if (m.kind === 'done') resolve(m);
         else fail(new TraceError(m.code, m.message));
       });
@@ -148,8 +178,10 @@ export async function play(plan: Plan, launch: Launch): Promise<Played> {
   const waiting = new SharedArrayBuffer(8);
   const requests = openSync(join(dir, 'requests'), 'r+');
   let ticks: NodeJS.Timeout | undefined;
+  let ending = false;
+  let release: (() => void) | undefined;
   try {
-    const answering = new Answering({ dir, plan, waiting });
+    const answering = new Answering({ dir, plan, waiting }, launch.say ?? (() => {}));
     await answering.ready;
     ticks = startTicks(requests, new Int32Array(waiting));
     const [program = '', ...args] = launch.command;
@@ -158,11 +190,18 @@ export async function play(plan: Plan, launch: Launch): Promise<Played> {
       stdio: launch.stdio ?? 'inherit',
       env: { ...launch.env, [environment.play]: dir, LD_PRELOAD: preload ? `${preload}:${library}` : library },
     });
+    release = launch.onSignal?.((signal) => {
+      const keyboard = signal === 'SIGINT' || signal === 'SIGQUIT';
+      if (!(keyboard && launch.terminal)) child.kill(signal);
+    });
     // A program that outlives a broken server gets EIO from it; a server that breaks ends the run.
     const status = await Promise.race([ended(child, program), answering.done.then(() => 0)]);
     writeSync(requests, note(playOps.end));
+    ending = true;
     return { status, ...(await answering.done) };
   } finally {
+    release?.();
+    if (!ending) writeSync(requests, note(playOps.end)); // nothing else ends a thread that blocks
     clearInterval(ticks);
     closeSync(requests);
     rmSync(dir, { recursive: true, force: true });

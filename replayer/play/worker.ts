@@ -12,7 +12,7 @@ const flag = new Int32Array(waiting);
 const say = (message: FromWorker): void => parentPort?.postMessage(message);
 
 try {
-  const { machine, shown, iommufd } = machineOf(plan);
+  const { machine, shown, iommufd } = machineOf(plan, (text) => say({ kind: 'said', text }));
   writeTree(`${dir}/root`, shown, iommufd);
   const server = new PlayServer(dir, machine, plan.memlock);
   say({ kind: 'ready' });
