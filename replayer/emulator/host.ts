@@ -15,6 +15,17 @@ export interface IommuSpec {
   readonly coherent: boolean;
   /** It can report dirty pages of a page table (IOMMU_HWPT_ALLOC_DIRTY_TRACKING). */
   readonly dirtyTracking: boolean;
+  /** What IOMMU_GET_HW_INFO gives: enum iommu_hw_info_type and the data. */
+  readonly hardware: { readonly type: number; readonly data: Buffer };
+}
+
+/** struct iommu_hw_info_vtd: flags u32, reserved u32, cap_reg u64, ecap_reg u64, as QEMU's intel-iommu has them. */
+function vtdRegisters(): Buffer {
+  const data = Buffer.alloc(24);
+  data.writeUInt32LE(1); // IOMMU_HW_INFO_VTD_ERRATA_772415_SPR17
+  data.writeBigUInt64LE(0x00d2008c22260286n, 8);
+  data.writeBigUInt64LE(0xf00f4an, 16);
+  return data;
 }
 
 /** As QEMU's intel-iommu: 39 bits of address, pages of 4 KiB, 2 MiB and 1 GiB, interrupts at 0xfee00000. */
@@ -26,6 +37,7 @@ export const vtd: IommuSpec = {
   ],
   coherent: true,
   dirtyTracking: false,
+  hardware: { type: 1, data: vtdRegisters() },
 };
 
 /** Something a device did or suffered, with the virtual time. */

@@ -13,8 +13,6 @@ const ALLOC_NEST_PARENT = allocFlag('ALLOC_NEST_PARENT');
 const ALLOC_DIRTY_TRACKING = allocFlag('ALLOC_DIRTY_TRACKING');
 const DIRTY_ENABLE = namesOf(iommufdStructs.iommu_hwpt_set_dirty_tracking, 'flags')('ENABLE');
 const NO_CLEAR = namesOf(iommufdStructs.iommu_hwpt_get_dirty_bitmap, 'flags')('NO_CLEAR');
-/** IOMMU_HW_INFO_TYPE_INTEL_VTD and the size of struct iommu_hw_info_vtd. */
-const HW_INFO_VTD = { type: 1, size: 24 } as const;
 const HW_CAP_DIRTY_TRACKING = 1n;
 
 /** A device that a user may name: an mdev has no such object (its id belongs to an access). */
@@ -48,9 +46,11 @@ export const hwptHandlers: Readonly<Record<string, Handler>> = {
     if (c.fields.num('flags') || c.fields.num('__reserved')) fail('EOPNOTSUPP');
     deviceOf(c.iommufd, c.fields.num('dev_id'));
     const room = c.fields.num('data_len');
-    // Registers of the IOMMU: zeroes, of which a caller can make nothing wrong.
-    if (room > 0) new User(c.user.memory, c.fields.big('data_uptr')).write(Buffer.alloc(room));
-    c.fields.set('data_len', HW_INFO_VTD.size).set('out_data_type', HW_INFO_VTD.type);
+    const { type, data } = c.iommufd.host.iommu.hardware;
+    const out = Buffer.alloc(room); // what is beyond the data is zeroed
+    data.copy(out);
+    new User(c.user.memory, c.fields.big('data_uptr')).write(out);
+    c.fields.set('data_len', data.length).set('out_data_type', type);
     c.fields.set('out_capabilities', c.iommufd.host.iommu.dirtyTracking ? HW_CAP_DIRTY_TRACKING : 0n);
     c.respond();
   },

@@ -88,7 +88,7 @@ export class PciDevice implements Driver, Bus {
     return this.device.host.random;
   }
   get dynamicMsix(): boolean {
-    return this.device.host.has('6.12');
+    return this.spec.msix !== null && this.device.host.has('6.12');
   }
 
   open(): void {

@@ -3,6 +3,7 @@
 
 import { iommuCaps, vfio_info_cap_header, vfio_iommu_type1_info } from '../../schema/container.ts';
 import { pciRegions } from '../../schema/device.ts';
+import { iommufdStructs } from '../../schema/iommufd.ts';
 import { paths } from '../../schema/kinds.ts';
 import { fieldOf } from '../../schema/layout.ts';
 import type { TraceEvent } from '../../traces/event.ts';
@@ -71,8 +72,10 @@ export function recordedDevices(
     return recording;
   });
   let iommu: IommuSpec | null = null;
+  let hardware: IommuSpec['hardware'] | null = null;
   for (const e of trace.events(everything)) {
     iommu ??= iommuOf(e);
+    hardware ??= hardwareOf(e);
     const recording = byHandle.get(e.handle);
     if (recording) recording.add(e, trace);
     else for (const r of recordings) r.beside(e);
@@ -87,7 +90,7 @@ export function recordedDevices(
       ...(cdev === undefined ? {} : { cdev }),
     };
   });
-  return { specs, options: { ...(iommu ? { iommu } : {}), ...kernelOf(trace) } };
+  return { specs, options: { iommu: { ...(iommu ?? vtd), ...(hardware ? { hardware } : {}) }, ...kernelOf(trace) } };
 }
 
 /** A UUID rather than a PCI address. */
@@ -133,4 +136,14 @@ function iommuOf(e: TraceEvent): IommuSpec | null {
     cap = output.readUInt32LE(cap + 4);
   }
   return null;
+}
+
+/** Its registers, as IOMMU_GET_HW_INFO gave them. */
+function hardwareOf(e: TraceEvent): IommuSpec['hardware'] | null {
+  if (e.call?.name !== 'IOMMU_GET_HW_INFO' || e.ret !== 0 || !e.output) return null;
+  const at = (name: string): number => fieldOf(iommufdStructs.iommu_hw_info, name).at;
+  const memory = e.memory.find((m) => m.at === at('data_uptr') && m.phase === 'out')?.bytes;
+  if (!memory || e.output.length < at('out_data_type') + 4) return null;
+  const length = e.output.readUInt32LE(at('data_len'));
+  return { type: e.output.readUInt32LE(at('out_data_type')), data: Buffer.from(memory.subarray(0, length)) };
 }
