@@ -1,5 +1,5 @@
 // Which events a command is about: one grammar for every command. A range is a list of terms: an event is taken if it is
-// in one of the spans (or there is none) and every filter holds.
+// in one of the spans (or there is none) and, of each sort of filter that is given, one holds.
 //
 //   120          one event            120-400   from, to (both taken)     120-   from on     -50   the last 50
 //   @device:N    on the device named N, its data descriptors too          @kind:container   on descriptors of a kind
@@ -33,7 +33,7 @@ export interface EventRange {
 export const everything: EventRange = { first: 1, last: Number.MAX_SAFE_INTEGER, tail: null, conditions: [] };
 export const rangeHelp =
   'Events: 120-400, 120-, -50 (the last 50), @device:NAME, @kind:KIND, @name:CALL, @feature:NAME, @pid:N, @tid:N, @fd:N, ' +
-  "@handle:N, @region:N, @failed, @unfinished, 'sql:EXPR'; spans add up, filters narrow";
+  "@handle:N, @region:N, @failed, @unfinished, 'sql:EXPR'; spans add up and so do filters of one sort, different sorts narrow";
 
 const condition = (sql: string, ...params: (string | number)[]): Condition => ({ sql, params });
 
@@ -147,10 +147,14 @@ function unite(spans: readonly Span[]): Span & { conditions: Condition[] } {
   };
 }
 
+const anyOf = (conditions: readonly Condition[]): Condition =>
+  condition(conditions.map((c) => `(${c.sql})`).join(' OR '), ...conditions.flatMap((c) => c.params));
+
 /** The terms of a command line as one range. */
 export function parseRange(terms: readonly (string | number)[]): EventRange {
   const spans: Span[] = [];
   const conditions: Condition[] = [];
+  const filters = new Map<string, Condition[]>();
   let tail: number | null = null;
   for (const raw of terms) {
     const term = String(raw).trim();
@@ -164,7 +168,8 @@ export function parseRange(terms: readonly (string | number)[]): EventRange {
         written,
       });
     } else if (term.startsWith('@')) {
-      conditions.push(filter(term));
+      const key = term.split(':', 1)[0] ?? '';
+      filters.set(key, [...(filters.get(key) ?? []), filter(term)]);
     } else if (span?.[1]) {
       spans.push(spanOf(term, span[1], span[2] !== undefined, span[3]));
     } else if (span?.[3]) {
@@ -172,5 +177,5 @@ export function parseRange(terms: readonly (string | number)[]): EventRange {
     } else throw new TraceError('USAGE', `"${term}" is no range of events. ${rangeHelp}`);
   }
   const { first, last, conditions: picked } = unite(spans);
-  return { first, last, tail, conditions: [...picked, ...conditions] };
+  return { first, last, tail, conditions: [...picked, ...[...filters.values()].map(anyOf), ...conditions] };
 }

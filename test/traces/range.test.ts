@@ -38,6 +38,12 @@ const cases: readonly (readonly [readonly string[], readonly number[]])[] = [
   ], // with its data descriptor
   [['@device:/dev/vfio/vfio'], [3, 4, 7, 8, 22]],
   [['@handle:4'], [17, 18, 32]],
+  [['@name:sendmsg', '@name:close', '@feature:MIGRATION'], []],
+  [
+    ['@name:sendmsg', '@name:close'],
+    [30, 31],
+  ],
+  [['@region:7', '@region:9', '@failed'], [29]],
   [['@tid:201'], [14]],
   [['@pid:200'], [14]],
   [['@fd:6'], [17, 18, 32]],

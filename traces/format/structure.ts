@@ -76,7 +76,7 @@ function pointed(leaf: Leaf, memory: readonly Memory[], phase: Side): string {
   const to = leaf.field.to;
   if (!to) return '';
   return memory
-    .filter((m) => m.at === leaf.at && m.phase === phase)
+    .filter((m) => m.at === leaf.at && m.phase === phase && !(phase === 'out' && unchanged(m, memory)))
     .flatMap((m) => {
       if (!m.bytes) return `→(${m.total} bytes, not kept)`;
       if (to.ored) return phase === 'in' && countBits(m.bytes) === 0 ? [] : `→${bitmapText(m.bytes)}`;
@@ -86,6 +86,12 @@ function pointed(leaf: Leaf, memory: readonly Memory[], phase: Side): string {
     })
     .join('');
 }
+
+/** Whether what is behind a pointer is as it was before the call. */
+const unchanged = (after: Memory, memory: readonly Memory[]): boolean => {
+  const before = memory.find((m) => m.at === after.at && m.phase === 'in');
+  return before?.bytes != null && after.bytes != null && before.bytes.equals(after.bytes);
+};
 
 function listText(of: Struct, bytes: Buffer): string {
   const items: string[] = [];
