@@ -168,7 +168,8 @@ uint32_t fds_look(int fd, uint32_t entry, unsigned long request)
 	}
 	if (!handle)
 		handle = ring_handle();
-	uint32_t found = fds_entry(kind == VRR_KIND_EVENTFD ? FD_QUIET : kind, handle);
+	/* An eventfd from elsewhere may have been given to a device there: recorded at once. */
+	uint32_t found = fds_entry(kind, handle);
 	fds_set(fd, certain ? found : fds_entry(FD_CANDIDATE, handle));
 	fds_attach(fd, found, looked ? target : NULL, flags);
 	return found;

@@ -4,6 +4,7 @@
 
 #include "real.h"
 #include "ring.h"
+#include "trap.h"
 
 /* Labels that the signal handler knows: a fault in [from, to) goes on at `on`. */
 #if defined(__x86_64__)
@@ -151,16 +152,21 @@ ssize_t guard_string(char *to, const char *from, size_t size)
 /* ---- signals ---- */
 
 #define SIGNALS 65
-enum { SEGV = 1, BUS = 2 };
+#define OURS	3
+static const int ours_signals[OURS] = {SIGSEGV, SIGBUS, SIGTRAP};
 static bool started;
-static struct sigaction theirs[2][2]; /* the program's settings, two versions each */
-static uint8_t current[2];
-static uint8_t masked[SIGNALS];	 /* which of the two the program put in this signal's sa_mask */
-static __thread uint8_t blocked; /* which of the two it believes blocked in this thread */
+static int handled = 2;			 /* how many of them we handle: SIGTRAP only while regions are trapped */
+static struct sigaction theirs[OURS][2]; /* the program's settings, two versions each */
+static uint8_t current[OURS];
+static uint8_t masked[SIGNALS];	 /* which of ours the program put in this signal's sa_mask */
+static __thread uint8_t blocked; /* which of ours it believes blocked in this thread */
 
 static int slot(int signal)
 {
-	return signal == SIGSEGV ? 0 : signal == SIGBUS ? 1 : -1;
+	for (int i = 0; i < handled; i++)
+		if (ours_signals[i] == signal)
+			return i;
+	return -1;
 }
 
 static struct sigaction setting(int i)
@@ -177,18 +183,30 @@ static void set(int i, const struct sigaction *act)
 
 static uint8_t strip(sigset_t *mask)
 {
-	uint8_t had = (sigismember(mask, SIGSEGV) == 1 ? SEGV : 0) | (sigismember(mask, SIGBUS) == 1 ? BUS : 0);
-	sigdelset(mask, SIGSEGV);
-	sigdelset(mask, SIGBUS);
+	uint8_t had = 0;
+	for (int i = 0; i < handled; i++)
+		if (sigismember(mask, ours_signals[i]) == 1) {
+			had |= (uint8_t)(1 << i);
+			sigdelset(mask, ours_signals[i]);
+		}
 	return had;
 }
 
 static void unstrip(sigset_t *mask, uint8_t had)
 {
-	if (had & SEGV)
-		sigaddset(mask, SIGSEGV);
-	if (had & BUS)
-		sigaddset(mask, SIGBUS);
+	for (int i = 0; i < OURS; i++)
+		if (had & 1 << i)
+			sigaddset(mask, ours_signals[i]);
+}
+
+/* A fault of our own copying, of the ring, or of a trapped region. */
+static bool ours(int signal, const siginfo_t *info, ucontext_t *context)
+{
+	if (signal == SIGTRAP)
+		return trap_stepped(context);
+	if (signal == SIGBUS && ring_fault(info->si_addr))
+		return true;
+	return resume(context) || (signal == SIGSEGV && trap_fault(info, context));
 }
 
 static void handler(int signal, siginfo_t *info, void *context)
@@ -197,12 +215,13 @@ static void handler(int signal, siginfo_t *info, void *context)
 	ucontext_t *uc = context;
 	int i = slot(signal);
 	bool fault = info->si_code > 0; /* not sent by somebody */
-	if (fault && ((signal == SIGBUS && ring_fault(info->si_addr)) || resume(uc))) {
+	if (fault && ours(signal, info, uc)) {
 		errno = saved;
 		return;
 	}
 	struct sigaction act = setting(i);
-	if (fault && (act.sa_handler == SIG_DFL || act.sa_handler == SIG_IGN || blocked & (i ? BUS : SEGV))) {
+	if (fault && signal != SIGTRAP &&
+	    (act.sa_handler == SIG_DFL || act.sa_handler == SIG_IGN || blocked & 1 << i)) {
 		/* The instruction faults again, and a blocked fault is the end: the core shows the program's own state.
 		 */
 		sigaddset(&uc->uc_sigmask, signal);
@@ -241,8 +260,9 @@ static struct sigaction installed(const struct sigaction *act)
 
 void guard_start(void)
 {
-	for (int i = 0; i < 2; i++) {
-		int signal = i ? SIGBUS : SIGSEGV;
+	handled = trap_on ? OURS : 2;
+	for (int i = 0; i < handled; i++) {
+		int signal = ours_signals[i];
 		struct sigaction act;
 		if (REAL(sigaction)(signal, NULL, &act))
 			return;

@@ -7,6 +7,7 @@
 #include "guard.h"
 #include "real.h"
 #include "ring.h"
+#include "trap.h"
 
 #define MAPPINGS 1024 /* regions mapped at one time; more are recorded when made, but not when ended */
 
@@ -77,6 +78,8 @@ static int64_t address_result(const void *ret)
 void *mmap64(void *address, size_t length, int prot, int flags, int fd, off64_t at)
 {
 	uint32_t entry = flags & MAP_ANONYMOUS ? 0 : fds_get(fd);
+	if (unlikely(trap_on && flags & MAP_FIXED))
+		trap_forget(address, length);
 	if (likely(!fds_recorded(entry))) {
 		void *ret = REAL(mmap64)(address, length, prot, flags, fd, at);
 		if (unlikely(mappings_top && flags & MAP_FIXED && ret != MAP_FAILED && find(ret, length))) {
@@ -97,7 +100,9 @@ void *mmap64(void *address, size_t length, int prot, int flags, int fd, off64_t 
 		if (flags & MAP_FIXED)
 			cut(ret, length);
 		add((uintptr_t)ret, length, entry);
-		if (fds_kind(entry) == VRR_KIND_DEVICE && prot != PROT_NONE)
+		bool seen = prot == PROT_NONE ||
+			    (trap_on && flags & MAP_SHARED && trap_guard(ret, length, prot, fd, entry, (uint64_t)at));
+		if (fds_kind(entry) == VRR_KIND_DEVICE && !seen)
 			ring_lost(VRR_LOSS_MAPPED, 1);
 	}
 	rec_end(&r, 0);
@@ -118,6 +123,8 @@ int munmap(void *address, size_t length)
 	rec_begin(&r, VRR_OP_MUNMAP, -1, entry, (uint64_t)(uintptr_t)address, length, 0);
 	rec_enter(&r, 0);
 	cut(address, length);
+	if (trap_on)
+		trap_forget(address, length);
 	int ret = REAL(munmap)(address, length);
 	rec_leave(&r, rec_result(ret));
 	rec_end(&r, 0);
@@ -139,6 +146,12 @@ void *mremap(void *old, size_t old_length, size_t new_length, int flags, ...)
 	rec_begin(&r, VRR_OP_MREMAP, -1, entry, (uint64_t)(uintptr_t)old, old_length, (uint32_t)rec_size(sizeof how));
 	rec_chunk(&r, VRR_WHERE_ARRAY, VRR_PHASE_IN, how, sizeof how, sizeof how);
 	rec_enter(&r, 0);
+	if (trap_on && trap_protect(old, old_length, PROT_READ | PROT_WRITE)) {
+		/* Not guarded where it goes to. */
+		trap_forget(old, old_length);
+		REAL(mprotect)(old, old_length, PROT_READ | PROT_WRITE);
+		ring_lost(VRR_LOSS_MAPPED, 1);
+	}
 	void *ret = REAL(mremap)(old, old_length, new_length, flags, wanted);
 	rec_leave(&r, address_result(ret));
 	if (ret != MAP_FAILED) {
@@ -159,7 +172,7 @@ int mprotect(void *address, size_t length, int prot)
 	rec_begin(&r, VRR_OP_MPROTECT, -1, entry, (uint64_t)(uintptr_t)address, length, (uint32_t)rec_size(sizeof how));
 	rec_chunk(&r, VRR_WHERE_ARRAY, VRR_PHASE_IN, how, sizeof how, sizeof how);
 	rec_enter(&r, 0);
-	int ret = REAL(mprotect)(address, length, prot);
+	int ret = trap_on && trap_protect(address, length, prot) ? 0 : REAL(mprotect)(address, length, prot);
 	rec_leave(&r, rec_result(ret));
 	rec_end(&r, 0);
 	return ret;

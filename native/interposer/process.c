@@ -6,6 +6,7 @@
 #include "guard.h"
 #include "real.h"
 #include "ring.h"
+#include "trap.h"
 
 /* Where struct pthread keeps the tid (glibc nptl/descr.h: after a header of fixed size and a list node). */
 #if defined(__x86_64__)
@@ -99,6 +100,9 @@ __attribute__((constructor(101))) static void process_start(void)
 	exe[length > 0 ? length : 0] = 0;
 	if (ring_open(path)) {
 		ring_populate();
+#ifdef __x86_64__
+		trap_on = ring->mmio == VRR_MMIO_TRAP;
+#endif
 		guard_start();
 		rec_note(VRR_OP_PROCESS, -1, 0, process_pid, (uint64_t)getppid(), 0, 0, 0, exe);
 		fds_scan();

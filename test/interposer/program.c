@@ -405,6 +405,38 @@ static int raw(void)
 	return 0;
 }
 
+/* Loads and stores of every width, and the wide ones that a compiler makes of memcpy. */
+static int mapped(void)
+{
+	int device = device_open();
+	put(device, 0x100, 0x89abcdef);
+	put(device, 0x104, 0x01234567);
+	char *map = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, device, 0);
+	printf("%x", *(volatile uint8_t *)(map + 0x101));
+	printf(" %x", *(volatile uint16_t *)(map + 0x102));
+	printf(" %x", *(volatile uint32_t *)(map + 0x100));
+	printf(" %lx", *(volatile uint64_t *)(map + 0x100));
+	printf(" %d", *(volatile int8_t *)(map + 0x103));
+	printf(" %ld\n", (long)*(volatile int32_t *)(map + 0x100));
+	*(volatile uint8_t *)(map + 0x1200) = 0x11;
+	*(volatile uint16_t *)(map + 0x1202) = 0x2233;
+	*(volatile uint32_t *)(map + 0x1204) = 0x44556677;
+	*(volatile uint64_t *)(map + 0x1208) = 0x8899aabbccddeeffull;
+	printf("%x %x %x %x\n", get(device, 0x1200), get(device, 0x1204), get(device, 0x1208), get(device, 0x120c));
+	char copy[64];
+	memcpy(copy, map + 0x100, sizeof copy);
+	(*(volatile uint32_t *)(map + 0x300))++;
+	__atomic_fetch_add((uint32_t *)(map + 0x300), 5, __ATOMIC_SEQ_CST);
+	printf("%x %x\n", *(uint32_t *)copy, get(device, 0x300));
+	printf("%zd", pwrite(device, map + 0x100, 8, 0x800));
+	printf(" %x\n", get(device, 0x804));
+	printf("%d", munmap(map + 4096, 4096));
+	printf(" %x", *(volatile uint32_t *)(map + 0x104));
+	printf(" %d\n", munmap(map, 4096));
+	fflush(stdout);
+	return *(volatile uint8_t *)map;
+}
+
 static int loops(const char *call, long count)
 {
 	int device = device_open();
@@ -448,6 +480,7 @@ int main(int argc, char **argv)
 	SCENE("migration", migration())
 	SCENE("jumps", jumps())
 	SCENE("raw", raw())
+	SCENE("mapped", mapped())
 	SCENE("loop", loops(argv[2], atol(argv[3])))
 	return 2;
 }

@@ -1,0 +1,52 @@
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { recordFlags } from '../../schema/event.ts';
+import { prepare, runPlain, runRecorded } from './run.ts';
+
+prepare();
+
+const plain = runPlain(['mapped']);
+const { stdout, signal, ring } = runRecorded(['mapped'], { mmio: 'trap' });
+const device = Number((ring.calls.find((c) => c.op === 'ioctl')?.value ?? 0n) & 0xffffffffn);
+const accesses = ring.calls.filter((c) => c.op === 'load' || c.op === 'store');
+
+test('the program reads and writes what it would without, and dies where it would', () => {
+  assert.match(plain.stdout, 'cd 89ab 89abcdef 123456789abcdef -119');
+  assert.is(stdout, plain.stdout);
+  assert.is(plain.signal, 'SIGSEGV', 'the region is not mapped any more');
+  assert.is(signal, plain.signal);
+});
+
+test('loads and stores are there with width and value, in order', () => {
+  assert.ok(accesses.every((c) => c.handle === device));
+  const known = accesses.filter((c) => c.flags & recordFlags.INLINE);
+  assert.equal(
+    known.slice(0, 10).map((c) => [c.op, Number(c.a), Number(c.b), c.value]),
+    [
+      ['load', 0x101, 1, 0xcdn],
+      ['load', 0x102, 2, 0x89abn],
+      ['load', 0x100, 4, 0x89abcdefn],
+      ['load', 0x100, 8, 0x0123456789abcdefn],
+      ['load', 0x103, 1, 0x89n],
+      ['load', 0x100, 4, 0x89abcdefn],
+      ['store', 0x1200, 1, 0x11n],
+      ['store', 0x1202, 2, 0x2233n],
+      ['store', 0x1204, 4, 0x44556677n],
+      ['store', 0x1208, 8, 0x8899aabbccddeeffn],
+    ],
+  );
+});
+
+test('an instruction that is not decoded is stepped over and told without its value', () => {
+  const stepped = accesses.filter((c) => !(c.flags & recordFlags.INLINE));
+  assert.ok(stepped.length >= 1);
+  assert.ok(stepped.some((c) => c.op === 'store' && Number(c.a) === 0x300));
+  assert.ok(stepped.every((c) => c.flags & recordFlags.SHORT));
+});
+
+test('a buffer that lies in a trapped region can be given to the kernel', () => {
+  const write = ring.calls.find((c) => c.op === 'pwrite' && c.b === 8n);
+  assert.equal([write?.ret, write?.value], [8, 0x0123456789abcdefn]);
+});
+
+test.run();
