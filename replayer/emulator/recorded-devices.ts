@@ -60,9 +60,11 @@ function devicesOf(trace: Trace): Found[] {
   return [...found.values()];
 }
 
+/** `own`: no built-in model, even where there is one. */
 export function recordedDevices(
   trace: Trace,
   chosen: Profile | undefined,
+  own = false,
 ): { specs: DeviceSpec[]; options: EmulatorOptions } {
   const found = devicesOf(trace);
   const byHandle = new Map<number, Recording>();
@@ -84,7 +86,7 @@ export function recordedDevices(
     const recorded = (recordings[i] as Recording).device();
     const { name, group, cdev } = f;
     return {
-      profile: chosen ?? builtIn(recorded) ?? { driver: 'recorded', physical: !isMdev(name), recorded },
+      profile: chosen ?? (own ? null : builtIn(recorded)) ?? { driver: 'recorded', physical: !isMdev(name), recorded },
       name,
       ...(group === undefined ? {} : { group }),
       ...(cdev === undefined ? {} : { cdev }),

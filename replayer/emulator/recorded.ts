@@ -1,7 +1,10 @@
 // A device as a trace tells of it: every call is answered as the same call was answered then, in the recorded order,
 // and with the last answer from then on. Interrupt wiring and mappings are real, what the device did by itself is not.
 
-import { deviceCalls, pciIrqs, vfio_device_feature } from '../../schema/device.ts';
+import { featureOf } from '../../schema/decode.ts';
+import { deviceCalls, pciIrqs, regionFlags, vfio_device_feature } from '../../schema/device.ts';
+import { fieldOf } from '../../schema/layout.ts';
+import { callOf } from '../../schema/surface.ts';
 import type { Caller, Eventfd } from './caller.ts';
 import type { Device } from './device.ts';
 import type { Driver } from './driver.ts';
@@ -9,32 +12,31 @@ import { Failed, fail } from './failed.ts';
 import type { MmapRequest } from './file.ts';
 import { irqSet } from './irq-set.ts';
 import { PciIrqs } from './pci-irq.ts';
-import { type Answer, keyOf, placeKey, type RecordedDevice } from './recording.ts';
+import { ReplayedStream } from './recorded-stream.ts';
+import {
+  type Answer,
+  type Asked,
+  layoutOf,
+  normalised,
+  placeKey,
+  type RecordedDevice,
+  requestKey,
+} from './recording.ts';
 import { type Mapping, Ram } from './region.ts';
 import { requestsOf } from './request.ts';
-import { DataFile } from './stream.ts';
 import type { User } from './user.ts';
 
 const call = requestsOf(deviceCalls);
-/** Requests without an argument to compare. */
-const plain = new Set([call('VFIO_DEVICE_RESET')]);
 const NUM_IRQS = Object.keys(pciIrqs).length;
-/** Longest structure of a device's request. */
-const ARG_MAX = 4096;
 
-/** Recorded answers, given one after another; the last one stays. */
-class Script {
-  private readonly answers: ReadonlyMap<string, readonly Answer[]>;
-  private readonly given = new Map<string, number>();
-  constructor(answers: ReadonlyMap<string, readonly Answer[]>) {
-    this.answers = answers;
-  }
-  next(key: string): Answer | undefined {
-    const list = this.answers.get(key);
-    if (!list) return undefined;
-    const n = this.given.get(key) ?? 0;
-    this.given.set(key, n + 1);
-    return list[Math.min(n, list.length - 1)];
+/** Hands out recorded answers one after another; the last one stays. */
+class Turns {
+  private readonly given = new Map<readonly Answer[], number>();
+  next(answers: readonly Answer[] | undefined): Answer | undefined {
+    if (!answers) return undefined;
+    const n = this.given.get(answers) ?? 0;
+    this.given.set(answers, n + 1);
+    return answers[Math.min(n, answers.length - 1)];
   }
 }
 
@@ -45,9 +47,7 @@ export class Recorded implements Driver {
   readonly laxLogging = false;
   private readonly recorded: RecordedDevice;
   private readonly irqs: PciIrqs;
-  private readonly answers: Script;
-  private readonly reads: Script;
-  private readonly writes: Script;
+  private readonly turns = new Turns();
   private readonly interrupts: Map<string, bigint[]>;
   private readonly memory = new Map<number, Ram>();
 
@@ -55,9 +55,6 @@ export class Recorded implements Driver {
     this.physical = physical;
     this.recorded = recorded;
     this.irqs = new PciIrqs(device, { asserted: false, messages: () => {} });
-    this.answers = new Script(recorded.answers);
-    this.reads = new Script(recorded.reads);
-    this.writes = new Script(recorded.writes);
     this.interrupts = new Map([...recorded.interrupts].map(([key, counts]) => [key, [...counts]]));
   }
 
@@ -68,45 +65,56 @@ export class Recorded implements Driver {
   toError(): void {}
 
   ioctl(caller: Caller, request: number, user: User): number {
-    if (request === call('VFIO_DEVICE_SET_IRQS')) return this.setIrqs(caller, user);
-    return this.answer(caller, request, null, plain.has(request) ? Buffer.alloc(0) : argument(user), user);
+    if (request !== call('VFIO_DEVICE_SET_IRQS')) return this.answer(caller, request, null, user);
+    const before = this.recorded.asked.get(requestKey(request, null));
+    const failed = before && this.turns.next(this.find(before, request, user)?.answers);
+    if (failed && failed.ret < 0) throw new Failed(-failed.ret);
+    const set = irqSet(user, (index) => this.recorded.irqs.get(index) ?? 1, NUM_IRQS);
+    this.irqs.set(caller, set, this.recorded.irqs.has(pciIrqs.ERR));
+    return 0;
   }
   feature(caller: Caller, flags: number, user: User): number {
-    return this.answer(caller, call('VFIO_DEVICE_FEATURE'), flags, argument(user), user);
+    return this.answer(caller, call('VFIO_DEVICE_FEATURE'), flags, user);
   }
 
-  /** The longest recorded input that the argument begins with decides: a trace may hold less than argsz says. */
-  private answer(caller: Caller, request: number, feature: number | null, arg: Buffer, user: User): number {
-    let found: Answer | undefined;
-    for (let length = arg.length; length >= 0 && !found; length -= 4)
-      found = this.answers.next(keyOf(request, feature, arg.subarray(0, length)));
+  private answer(caller: Caller, request: number, feature: number | null, user: User): number {
+    const all = this.recorded.asked.get(requestKey(request, feature));
+    const found = all && this.turns.next(this.find(all, request, user)?.answers);
     if (!found) return fail('ENOTTY');
-    if (found.output && found.output.length > 0 && arg.length > 0) {
+    if (found.output) {
       const output = Buffer.from(found.output);
-      if (found.stream) output.writeInt32LE(this.stream(caller, found.stream), vfio_device_feature.size + 4);
-      user.write(output.subarray(0, arg.length));
+      const at = feature === null ? undefined : fdField(feature);
+      if (found.stream && at !== undefined) output.writeInt32LE(this.stream(caller, found.stream), at);
+      user.write(output);
     }
     if (found.ret < 0) throw new Failed(-found.ret);
     return found.ret;
   }
 
+  /** The recorded request that the caller's bytes are; the same argsz is better, but another will do. */
+  private find(all: readonly Asked[], request: number, user: User): Asked | undefined {
+    const layout = layoutOf(callOf('device', request));
+    let second: Asked | undefined;
+    let readable = false;
+    for (const asked of all) {
+      if (!layout) return asked; // nothing to compare
+      if (asked.input.length < 4) continue; // it could not be read then
+      const bytes = user.memory.read(user.address, asked.input.length);
+      if (!bytes) continue;
+      readable = true;
+      if (!normalised(layout, bytes).equals(asked.input)) continue;
+      if (bytes.readUInt32LE() === asked.argsz) return asked;
+      second ??= asked;
+    }
+    if (!readable && layout) fail('EFAULT');
+    return second;
+  }
+
   private stream(caller: Caller, handle: number): number {
-    const left = [...(this.recorded.streams.get(handle) ?? [])];
-    const read = (length: number): Buffer => {
-      const next = left.shift();
-      if (next && next.ret < 0) throw new Failed(-next.ret);
-      return next?.output?.subarray(0, length) ?? Buffer.alloc(0);
-    };
-    const file = new DataFile({ kind: 'replayed', source: { read, precopyInfo: () => null, infoV2: false } });
+    const file = new ReplayedStream(this.recorded.streams.get(handle));
     const fd = caller.install(file);
     if (fd < 0) throw new Failed(-fd);
     return fd;
-  }
-
-  private setIrqs(caller: Caller, user: User): number {
-    const set = irqSet(user, (index) => this.recorded.irqs.get(index) ?? 1, NUM_IRQS);
-    this.irqs.set(caller, set, this.recorded.irqs.has(pciIrqs.ERR));
-    return 0;
   }
 
   /** As many signals as the program read at its next look. */
@@ -116,61 +124,58 @@ export class Recorded implements Driver {
     for (let n = 0n; n < (count ?? 0n); n++) eventfd.signal();
   }
 
-  /** Region and offset of a place in the device file. */
+  /** The region that begins last before a place in the device file. */
   private place(pos: bigint): { index: number; offset: bigint } {
+    let best: { index: number; offset: bigint } | undefined;
     for (const [index, r] of this.recorded.regions)
-      if (r.size > 0n && pos >= r.offset && pos < r.offset + r.size) return { index, offset: pos - r.offset };
-    return fail('EINVAL');
+      if (pos >= r.offset && (!best || pos - r.offset < best.offset)) best = { index, offset: pos - r.offset };
+    return best ?? fail('EINVAL');
   }
   regionName(pos: bigint): string {
-    try {
-      return String(this.place(pos).index);
-    } catch {
-      return '';
-    }
-  }
-  private ram(index: number): Ram {
-    const size = Number(this.recorded.regions.get(index)?.size ?? 0n);
-    const ram = this.memory.get(index) ?? new Ram(size);
-    this.memory.set(index, ram);
-    return ram;
+    return this.recorded.regions.size > 0 ? String(this.place(pos).index) : '';
   }
 
-  read(pos: bigint, length: number): Buffer {
+  private recall(map: RecordedDevice['reads'], pos: bigint, length: number): Answer | undefined {
     const { index, offset } = this.place(pos);
-    const found = this.reads.next(placeKey(index, offset, length));
-    if (!found) return Buffer.alloc(length);
-    if (found.ret < 0) throw new Failed(-found.ret);
-    return found.output ?? Buffer.alloc(found.ret);
+    const answers = map.get(placeKey(index, offset, length)) ?? map.get(placeKey(-1, pos, length));
+    const found = this.turns.next(answers);
+    if (found && found.ret < 0) throw new Failed(-found.ret);
+    return found;
+  }
+  read(pos: bigint, length: number): Buffer {
+    const found = this.recall(this.recorded.reads, pos, length);
+    return found?.output ?? Buffer.alloc(found?.ret ?? length);
   }
   write(pos: bigint, bytes: Buffer): number {
-    const { index, offset } = this.place(pos);
-    const found = this.writes.next(placeKey(index, offset, bytes.length));
-    if (found && found.ret < 0) throw new Failed(-found.ret);
-    return found?.ret ?? bytes.length;
+    return this.recall(this.recorded.writes, pos, bytes.length)?.ret ?? bytes.length;
   }
 
   mmap(request: MmapRequest): Mapping {
     const { index, offset } = this.place(request.offset);
+    const region = this.recorded.regions.get(index);
     const length = Number(request.length);
     const at = Number(offset);
-    const base = this.recorded.regions.get(index)?.offset ?? 0n;
-    const recorded = [...this.recorded.reads.keys()].some((k) => k.startsWith(`${index}:`));
+    if (!region || !(region.flags & regionFlags.MMAP) || offset + request.length > region.size) return fail('EINVAL');
+    const known = [...this.recorded.reads.keys()].some((k) => k.startsWith(`${index}:`));
+    const ram = this.memory.get(index) ?? new Ram(Number(region.size));
+    this.memory.set(index, ram);
     return {
       region: index,
       offset: at,
       length,
-      load: (where, size) => this.read(base + BigInt(at + where), size),
+      load: (where, size) => (known ? this.read(region.offset + BigInt(at + where), size) : ram.read(at + where, size)),
       store: (where, bytes) => {
-        this.write(base + BigInt(at + where), bytes);
+        if (known) this.write(region.offset + BigInt(at + where), bytes);
+        else ram.write(at + where, bytes);
       },
-      ...(recorded ? {} : { ram: { memory: this.ram(index), start: at } }),
+      ...(known ? {} : { ram: { memory: ram, start: at } }),
     };
   }
 }
 
-/** What the caller passes: as many bytes as its first word says, where that is plausible. */
-function argument(user: User): Buffer {
-  const size = user.read(4).readUInt32LE();
-  return size >= 4 && size <= ARG_MAX ? user.read(size) : user.read(4);
+/** Where a feature's answer has the descriptor that it made. */
+function fdField(flags: number): number | undefined {
+  const feature = featureOf(flags);
+  if (!feature?.data || feature.makes === undefined || feature.makes.at === 'ret') return undefined;
+  return vfio_device_feature.size + fieldOf(feature.data, feature.makes.at).at;
 }

@@ -22,9 +22,8 @@ export interface Source {
 export interface Sink {
   write(bytes: Buffer): number;
 }
-/** `replayed`: a stream of a trace, which takes what is written. */
 export type Ends =
-  | { readonly kind: 'save' | 'replayed'; readonly source: Source }
+  | { readonly kind: 'save'; readonly source: Source }
   | { readonly kind: 'resume'; readonly sink: Sink };
 
 export class DataFile extends OpenFile {
@@ -39,12 +38,11 @@ export class DataFile extends OpenFile {
   }
 
   override read(_caller: Caller, length: number): Buffer {
-    if (this.ends.kind === 'resume') return fail('EBADF');
+    if (this.ends.kind !== 'save') return fail('EBADF');
     if (this.disabled) fail('ENODEV');
     return this.ends.source.read(length);
   }
   override write(_caller: Caller, bytes: Buffer): number {
-    if (this.ends.kind === 'replayed') return bytes.length;
     if (this.ends.kind !== 'resume') return fail('EBADF');
     return this.ends.sink.write(bytes);
   }
