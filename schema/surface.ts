@@ -1,6 +1,6 @@
 // Every VFIO and iommufd call, keyed by (kind of descriptor, request).
 
-import { type Call, request, TYPE } from './call.ts';
+import { type Call, request } from './call.ts';
 import { containerCalls } from './container.ts';
 import { deviceCalls } from './device.ts';
 import { groupCalls } from './group.ts';
@@ -17,5 +17,3 @@ export function callOf(kind: FdKind | 'spapr', req: number): Call | undefined {
   if (own || (kind !== 'iommufd' && kind !== 'spapr')) return own;
   return byKey.get(`container:${req}`);
 }
-
-export const isVfioRequest = (req: number): boolean => req >>> 8 === TYPE;

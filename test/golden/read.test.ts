@@ -44,7 +44,8 @@ for (const path of traces)
         assert.is(event.id, count);
         assert.match(eventLine(event, names), /\S/);
         assert.ok(JSON.parse(jsonLine(eventObject(event, names))));
-        if (event.op === 'ioctl' && (event.ret ?? 0) >= 0) assert.ok(event.call, `event ${event.id}: an unknown request`);
+        if (event.op === 'ioctl' && (event.ret ?? 0) >= 0)
+          assert.ok(event.call, `event ${event.id}: an unknown request`);
       }
       assert.ok(count > 20, `${count} events`);
       const shell = spawnSync('sqlite3', ['-readonly', path, 'SELECT count(*) FROM event; PRAGMA integrity_check'], {
@@ -60,7 +61,7 @@ for (const path of traces.filter((name) => /mtty-/.test(name)))
   test(`${relative(golden, path)} goes through every migration state`, () => {
     const trace = openTrace(path);
     try {
-      const states = deviceStates(trace).flatMap((device) => device.stays.map((stay) => stay.state));
+      const states = deviceStates(trace).flatMap((device) => device.stays.map((stay) => stay.to));
       for (const state of ['RUNNING', 'RUNNING_P2P', 'PRE_COPY', 'PRE_COPY_P2P', 'STOP_COPY', 'STOP', 'RESUMING'])
         assert.ok(states.includes(state), state);
     } finally {

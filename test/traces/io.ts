@@ -22,6 +22,10 @@ export function listen(): Said {
     exit: (c) => {
       code = c;
     },
+    die: () => {
+      throw new Error('no reader dies of a signal');
+    },
+    onSignal: () => () => {},
     terminal: false,
     columns: 120,
     env: {},
