@@ -1,6 +1,7 @@
 // The emulator as what a replay runs against: requests whose descriptors, ids and addresses are numbered slots
 // (replayer/target.ts), as the agent takes them.
 
+import { agentFlags } from '../../schema/agent.ts';
 import { TraceError } from '../../schema/errors.ts';
 import type { Trace } from '../../traces/trace.ts';
 import type { Part, Reply, Request, Slot, Target } from '../target.ts';
@@ -219,7 +220,8 @@ export class EmulatorTarget implements Target, Caller {
     const length = Number(q.b);
     const got =
       q.op === 'pread' ? this.emulator.pread(this, file, length, q.a) : this.emulator.read(this, file, length);
-    return typeof got === 'number' ? { ret: got } : { ret: got.length, arg: got };
+    if (typeof got === 'number') return { ret: got };
+    return q.flags & agentFlags.FAULT && got.length > 0 ? { ret: no('EFAULT') } : { ret: got.length, arg: got };
   }
   private readCounter(counter: EventCounter, q: Request): Done {
     if (q.op === 'pread') return { ret: no('ESPIPE') };
@@ -241,6 +243,7 @@ export class EmulatorTarget implements Target, Caller {
   private write(q: Request, bytes: Buffer): Done {
     const file = this.openOf(q.subject);
     if (!file) return { ret: no('EBADF') };
+    if (q.flags & agentFlags.FAULT) return { ret: no('EFAULT') };
     if (file instanceof EventCounter) {
       if (q.op === 'pwrite') return { ret: no('ESPIPE') };
       if (bytes.length < 8) return { ret: no('EINVAL') };
