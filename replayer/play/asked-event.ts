@@ -27,6 +27,8 @@ function argumentOf(call: Call, memory: CallerMemory, like: TraceEvent): Buffer 
   const kind = like.call?.arg.kind;
   if (kind === 'none' || kind === 'value' || !like.input) return null;
   if (kind === 'struct' || kind === 'raw') {
+    const whole = memory.read(call.arg, like.input.length);
+    if (whole) return whole;
     const size = memory.read(call.arg, 4)?.readUInt32LE(0);
     return size === undefined ? null : memory.read(call.arg, Math.min(size, like.input.length));
   }

@@ -2,14 +2,13 @@
 
 import { TraceError } from '../../schema/errors.ts';
 import type { DeviceSpec } from '../emulator/build.ts';
-import type { Caller } from '../emulator/caller.ts';
 import type { Device } from '../emulator/device.ts';
 import { Emulator } from '../emulator/emulator.ts';
 import type { MmapRequest, OpenFile } from '../emulator/file.ts';
 import type { Profile } from '../emulator/profile.ts';
 import { profileOf } from '../emulator/profiles/list.ts';
 import type { Mapping } from '../emulator/region.ts';
-import type { Machine, Remark } from './machine.ts';
+import type { Caller, Machine, Remark } from './machine.ts';
 import type { Shown } from './tree.ts';
 
 /** PROFILE[,OPTION=VALUE…][:NAME][@GROUP] as a device. */

@@ -1,8 +1,13 @@
 // What answers a played program: the emulator, or a trace. Handlers fail by throwing Failed (emulator/failed.ts).
 
-import type { Caller } from '../emulator/caller.ts';
+import type { Caller as EmulatorCaller } from '../emulator/caller.ts';
 import type { MmapRequest, OpenFile } from '../emulator/file.ts';
 import type { Mapping } from '../emulator/region.ts';
+
+/** Who calls: also which thread. */
+export interface Caller extends EmulatorCaller {
+  readonly thread: string;
+}
 
 export interface Machine {
   open(caller: Caller, path: string, flags: number): number;

@@ -119,6 +119,11 @@ export class Misses {
       add(`${this.withoutBytes} reads whose bytes were not kept by the recording (record with --payload=all)`);
     const unused = this.recording.ids.length - this.recording.used.size;
     if (unused > 0) add(`${unused} of ${this.recording.ids.length} recorded calls were not made by the program`, false);
+    if (this.recording.dmaMaps > 0)
+      add(
+        'the program mapped memory for DMA: what the device wrote there is not in the trace, and was not written now',
+        false,
+      );
     if (this.recording.unseenMaps > 0)
       add(
         `the trace has ${this.recording.unseenMaps} mapped regions whose loads and stores it cannot answer: record with --mmio=hide`,

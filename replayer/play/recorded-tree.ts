@@ -14,6 +14,7 @@ interface Described {
   readonly cdev?: string | null;
 }
 
+const NODES = '/dev/vfio/devices/';
 const CONFIG_SIZE = 256;
 const number = (x: unknown): number => (x === undefined || x === null ? 0 : Number(x)) || 0;
 const tail = (path: string | null | undefined): number | null => {
@@ -58,7 +59,8 @@ export function shownOf(trace: Trace): Shown[] {
   const described = (trace.context('devices') ?? {}) as Readonly<Record<string, Described>>;
   const shown = new Map<string, Shown>();
   for (const h of trace.handles.values()) {
-    const name = h.name?.split(' ')[0];
+    const byNode = Object.entries(described).find(([, d]) => d.cdev != null && d.cdev === h.path)?.[0];
+    const name = h.name?.split(' ')[0] ?? byNode ?? (h.path?.startsWith(NODES) ? h.path : undefined);
     if (h.kind !== 'device' || !name || shown.has(name)) continue;
     const d = described[name] ?? {};
     const own = trace.resolve(h.id);
@@ -66,9 +68,9 @@ export function shownOf(trace: Trace): Shown[] {
     const pci = /^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/i.test(name);
     shown.set(name, {
       name,
-      bus: pci ? 'pci' : 'mdev',
+      bus: pci ? 'pci' : name.startsWith('/') ? null : 'mdev',
       group: d.group ?? tail(parent?.path),
-      cdev: tail(d.cdev ?? (h.path?.startsWith('/dev/vfio/devices/') ? h.path : null)),
+      cdev: tail(d.cdev ?? (h.path?.startsWith(NODES) ? h.path : null)),
       config: pci ? configOf(trace, own, d) : null,
       bars: barsOf(trace, own),
     });

@@ -6,15 +6,15 @@ import { fieldOf } from '../../schema/layout.ts';
 import { layoutOf } from '../../traces/compare.ts';
 import type { TraceEvent } from '../../traces/event.ts';
 import type { Trace } from '../../traces/trace.ts';
-import type { Caller, Eventfd } from '../emulator/caller.ts';
+import type { Eventfd } from '../emulator/caller.ts';
 import { errno, fail } from '../emulator/failed.ts';
 import { type MmapRequest, OpenFile } from '../emulator/file.ts';
 import { type Mapping, Ram } from '../emulator/region.ts';
 import { requestsOf } from '../emulator/request.ts';
 import { argumentAfter, type Call, whyNot } from './asked-event.ts';
-import type { Machine, Remark } from './machine.ts';
+import type { Caller, Machine, Remark } from './machine.ts';
 import { Misses } from './misses.ts';
-import { keyOf, type Lane, Recording } from './recording.ts';
+import { keyOf, type Lane, type Queue, Recording, type Wake } from './recording.ts';
 
 export type Matching = 'strict' | 'register';
 
@@ -24,6 +24,8 @@ const FEATURE = device('VFIO_DEVICE_FEATURE');
 const REGION_INFO = device('VFIO_DEVICE_GET_REGION_INFO');
 /** Behind the fixed part of vfio_irq_set. */
 const IRQ_DATA = 20;
+/** What the recorder notes where the flags of a feature call could not be read. */
+const NO_FLAGS = 0xffffffff;
 
 class RecordedFile extends OpenFile {
   readonly kind: FdKind;
@@ -42,9 +44,10 @@ export class RecordedMachine implements Machine {
   private readonly matching: Matching;
   private readonly misses: Misses;
   private readonly eventfds = new Map<number, Eventfd>();
+  /** Recorded threads, by the played ones that they stand for. */
+  private readonly threads = new Map<string, number>();
+  private readonly signalled = new Set<Wake>();
   private wake = 0;
-  private last = 0;
-  private after = 0;
 
   constructor(trace: Trace, matching: Matching, say: (text: string) => void) {
     this.recording = new Recording(trace);
@@ -106,17 +109,27 @@ export class RecordedMachine implements Machine {
     };
   }
 
-  /** The program waits: the next interrupt that the trace knows of and the program can hear comes now. */
+  /**
+   * The program waits: the next interrupt that the trace knows of and the program can hear comes now. Only where calls
+   * are not answered in their order, so that no answer brings it.
+   */
   idle(): void {
-    const w = this.recording.wakes[this.wake];
-    if (!w) return;
-    this.wake++;
-    const eventfd = this.eventfds.get(w.handle);
-    for (let i = 0; i < w.times; i++) eventfd?.signal();
+    const wake = this.nextWake();
+    if (wake) this.signal(wake);
   }
   get waiting(): boolean {
-    const w = this.recording.wakes[this.wake];
-    return w !== undefined && this.eventfds.has(w.handle);
+    return this.matching === 'register' && this.nextWake() !== undefined;
+  }
+  private nextWake(): Wake | undefined {
+    const { wakes } = this.recording;
+    while (this.wake < wakes.length && this.signalled.has(wakes[this.wake] as Wake)) this.wake++;
+    const wake = wakes[this.wake];
+    return wake && this.eventfds.has(wake.handle) ? wake : undefined;
+  }
+  private signal(wake: Wake): void {
+    this.signalled.add(wake);
+    const eventfd = this.eventfds.get(wake.handle);
+    for (let i = 0; i < wake.times; i++) eventfd?.signal();
   }
 
   report(): readonly Remark[] {
@@ -127,18 +140,12 @@ export class RecordedMachine implements Machine {
     return this.recording.trace.event(id) ?? fail('EIO');
   }
 
-  /** Marks a call as used; interrupts that were seen before the next call come with its answer. */
+  /** Marks a call as used; the interrupts that it caused come with its answer. */
   private use(id: number): void {
-    const { ids, used, wakes } = this.recording;
+    const { used, wakesAfter } = this.recording;
+    if (used.has(id)) return;
     used.add(id);
-    if (id <= this.last) return;
-    this.last = id;
-    while ((ids[this.after] ?? Number.MAX_SAFE_INTEGER) <= id) this.after++;
-    const until = ids[this.after] ?? Number.MAX_SAFE_INTEGER;
-    for (let w = wakes[this.wake]; w && w.id < until; w = wakes[++this.wake]) {
-      const eventfd = this.eventfds.get(w.handle);
-      for (let i = 0; i < w.times; i++) eventfd?.signal();
-    }
+    for (const wake of wakesAfter.get(id) ?? []) if (!this.signalled.has(wake)) this.signal(wake);
   }
 
   private find(caller: Caller, file: OpenFile, call: Call): TraceEvent {
@@ -153,17 +160,31 @@ export class RecordedMachine implements Machine {
     return helped ?? fail(call.op === 'ioctl' ? 'ENOTTY' : 'EIO');
   }
 
-  /** The next call that any recorded thread made on this file, if it is this one. */
+  /** The next call that the recorded thread made on this file which stands for the caller's, if it is this one. */
   private inOrder(lane: Lane, key: string, caller: Caller, call: Call): TraceEvent | undefined {
-    for (const queue of lane.queues.values()) {
-      while (queue.next < queue.ids.length && this.recording.used.has(queue.ids[queue.next] as number)) queue.next++;
-      const id = queue.ids[queue.next];
+    const own = this.threads.get(caller.thread);
+    const taken = new Set(this.threads.values());
+    for (const [thread, queue] of lane.queues) {
+      if (own !== undefined ? thread !== own : taken.has(thread)) continue;
+      const id = this.nextOf(queue);
       if (id === undefined || queue.keys[queue.next] !== key) continue;
       const e = this.event(id);
       if (whyNot(call, caller.memory, e).length > 0) continue;
       queue.next++;
+      this.threads.set(caller.thread, thread);
       this.use(id);
       return e;
+    }
+    return undefined;
+  }
+
+  /** A transfer from or to a bad address did nothing; played, it may fail before it comes here. */
+  private nextOf(queue: Queue): number | undefined {
+    for (; queue.next < queue.ids.length; queue.next++) {
+      const id = queue.ids[queue.next] as number;
+      if (this.recording.used.has(id)) continue;
+      if (/^p?write/.test(queue.keys[queue.next] as string) && this.event(id).ret === -errno('EFAULT')) continue;
+      return id;
     }
     return undefined;
   }
@@ -250,8 +271,8 @@ export class RecordedMachine implements Machine {
     }
   }
 
-  private featureOf(caller: Caller, arg: bigint): number | null {
-    return caller.memory.read(arg, 8)?.readUInt32LE(4) ?? null;
+  private featureOf(caller: Caller, arg: bigint): number {
+    return caller.memory.read(arg, 8)?.readUInt32LE(4) ?? NO_FLAGS;
   }
 }
 

@@ -8,6 +8,8 @@ import type { Trace } from '../../traces/trace.ts';
 const answered: ReadonlySet<string> = new Set(['ioctl', 'pread', 'pwrite', 'read', 'write', 'mmap']);
 const played: ReadonlySet<string> = new Set(['container', 'group', 'device', 'data', 'iommufd', 'pgfault', 'veventq']);
 
+const DMA_MAPS: ReadonlySet<string> = new Set(['VFIO_IOMMU_MAP_DMA', 'IOMMU_IOAS_MAP']);
+
 /** What a call is looked up by: what it is, without its argument's content. */
 export function keyOf(
   op: string,
@@ -39,8 +41,7 @@ export interface Lane {
   readonly byKey: Map<string, Kept>;
 }
 /** An eventfd was seen to be signalled: the read that found it, and how often it had been. */
-interface Wake {
-  readonly id: number;
+export interface Wake {
   readonly handle: number;
   readonly times: number;
 }
@@ -51,11 +52,19 @@ export class Recording {
   /** Successful and failed opens, by path. */
   readonly opens = new Map<string, Kept>();
   readonly wakes: Wake[] = [];
+  /**
+   * Interrupts that come with the answer to a call: the last one that the thread which saw the interrupt had made since
+   * the one before; of a thread that only waits, the last one of all.
+   */
+  readonly wakesAfter = new Map<number, Wake[]>();
+  private readonly lastOf = new Map<number, number>();
   /** Ids of all answerable calls in order, and which have been used. */
   readonly ids: number[] = [];
   readonly used = new Set<number>();
   /** Device mappings whose loads and stores are not in the trace. */
   unseenMaps = 0;
+  /** Ranges that devices could write to by DMA, which is in no trace. */
+  dmaMaps = 0;
   private readonly offsets = new Map<string, bigint>();
   private readonly interned = new Map<string, string>();
 
@@ -67,9 +76,18 @@ export class Recording {
 
   private take(e: TraceEvent): void {
     if (e.op === 'open') this.takeOpen(e);
-    else if (e.kind === 'eventfd' && e.op === 'read' && (e.ret ?? 0) === 8)
-      this.wakes.push({ id: e.id, handle: e.handle, times: Number(e.val ?? 1n) });
+    else if (e.kind === 'eventfd' && e.op === 'read' && (e.ret ?? 0) === 8) this.takeWake(e);
     else if (answered.has(e.op) && played.has(e.kind)) this.takeCall(e);
+  }
+
+  private takeWake(e: TraceEvent): void {
+    const wake = { handle: e.handle, times: Number(e.val ?? 1n) };
+    const cause = this.lastOf.get(e.thread) ?? this.ids.at(-1) ?? 0;
+    this.lastOf.delete(e.thread);
+    const known = this.wakesAfter.get(cause);
+    if (known) known.push(wake);
+    else this.wakesAfter.set(cause, [wake]);
+    this.wakes.push(wake);
   }
 
   private takeOpen(e: TraceEvent): void {
@@ -99,6 +117,8 @@ export class Recording {
     if (kept) kept.ids.push(e.id);
     else lane.byKey.set(key, { ids: [e.id], next: 0 });
     this.ids.push(e.id);
+    this.lastOf.set(e.thread, e.id);
+    if (e.call && DMA_MAPS.has(e.call.name) && e.ret === 0) this.dmaMaps++;
     if (e.op === 'mmap' && (e.ret ?? -1) >= 0 && e.kind === 'device') this.unseenMaps++;
   }
 

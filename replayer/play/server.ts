@@ -4,12 +4,12 @@ import { closeSync, existsSync, ftruncateSync, openSync, readSync, writeSync } f
 import { join } from 'node:path';
 import { fdKinds } from '../../schema/kinds.ts';
 import { PLAY_INLINE_MAX, PLAY_SIGNALS_MAX, PLAY_VERSION, playFlags, playOps } from '../../schema/play.ts';
-import type { Caller, Eventfd } from '../emulator/caller.ts';
+import type { Eventfd } from '../emulator/caller.ts';
 import { errno, Failed } from '../emulator/failed.ts';
 import type { OpenFile } from '../emulator/file.ts';
 import type { Mapping, Ram, Store } from '../emulator/region.ts';
 import { type Answer, type Asked, Channel } from './channel.ts';
-import type { Machine } from './machine.ts';
+import type { Caller, Machine } from './machine.ts';
 import { PlayedProcess } from './process.ts';
 
 const MAP_SHARED = 1;
@@ -188,6 +188,7 @@ export class PlayServer {
   private caller(q: Asked, process: PlayedProcess): Caller {
     return {
       process: q.pid,
+      thread: `${q.pid}.${q.tid}`,
       memory: process.memory,
       memlock: this.memlock,
       file: (fd) => {

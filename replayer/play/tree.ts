@@ -13,7 +13,8 @@ export interface ShownBar {
 export interface Shown {
   /** "0000:00:04.0", or an mdev's UUID. */
   readonly name: string;
-  readonly bus: 'pci' | 'mdev';
+  /** null: only its node is known. */
+  readonly bus: 'pci' | 'mdev' | null;
   /** null: it has no group's node. */
   readonly group: number | null;
   /** N of /dev/vfio/devices/vfioN; null: it has none. */
@@ -88,6 +89,8 @@ function showMdev(tree: Tree, device: Shown, home: string): void {
 }
 
 function showDevice(tree: Tree, device: Shown): void {
+  if (device.cdev !== null) tree.file(`/dev/vfio/devices/vfio${device.cdev}`, '');
+  if (device.bus === null) return;
   const home =
     device.bus === 'pci'
       ? `/sys/devices/pci${device.name.slice(0, 7)}/${device.name}`
@@ -103,7 +106,6 @@ function showDevice(tree: Tree, device: Shown): void {
   if (device.cdev !== null) {
     tree.file(`${home}/vfio-dev/vfio${device.cdev}/dev`, `${MAJOR}:${device.cdev}\n`);
     tree.link(`/sys/class/vfio-dev/vfio${device.cdev}`, `${home}/vfio-dev/vfio${device.cdev}`);
-    tree.file(`/dev/vfio/devices/vfio${device.cdev}`, '');
   }
 }
 
