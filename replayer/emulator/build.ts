@@ -2,6 +2,7 @@
 
 import { TraceError } from '../../schema/errors.ts';
 import { Device } from './device.ts';
+import { E1000 } from './e1000.ts';
 import { Edu } from './edu.ts';
 import { Group } from './group.ts';
 import type { Host } from './host.ts';
@@ -39,7 +40,18 @@ function defaultName(spec: DeviceSpec, taken: ReadonlySet<string>): string {
 }
 
 function modelOf(profile: PciProfile): (bus: Bus) => Model {
-  return (bus) => (profile.model === 'edu' ? new Edu(bus, profile.latency) : new NoModel());
+  return (bus) => {
+    switch (profile.model) {
+      case 'edu':
+        return new Edu(bus, profile.latency);
+      case 'e1000':
+        return new E1000(bus);
+      case 'none':
+        return new NoModel();
+      default:
+        return profile.model satisfies never;
+    }
+  };
 }
 
 export function buildDevices(host: Host, specs: readonly DeviceSpec[]): { devices: Device[]; groups: Group[] } {

@@ -73,7 +73,7 @@ export interface MigrationV1Spec {
 
 export interface PciProfile {
   readonly driver: 'pci';
-  readonly model: 'edu' | 'none';
+  readonly model: 'edu' | 'e1000' | 'none';
   /** False: behaves towards the container as an mdev (nothing is pinned, dirty pages are those that it wrote). */
   readonly physical: boolean;
   readonly pci: PciSpec;

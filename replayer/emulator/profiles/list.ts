@@ -3,12 +3,14 @@
 import { TraceError } from '../../../schema/errors.ts';
 import { precedences } from '../../../schema/states-v1.ts';
 import type { Profile } from '../profile.ts';
+import { e1000 } from './e1000.ts';
 import { edu } from './edu.ts';
 import * as migratable from './migratable.ts';
 import { serial, serial1 } from './serial.ts';
 
 export const profiles: Readonly<Record<string, Profile>> = {
   edu,
+  e1000,
   serial,
   serial1,
   'v1-edu': migratable.v1Edu,
