@@ -4,11 +4,13 @@ import { statSync } from 'node:fs';
 import { noteOps, opName } from '../schema/event.ts';
 import { type FdKind, kindName } from '../schema/kinds.ts';
 import { callOf } from '../schema/surface.ts';
-import type { Loss } from './entities.ts';
+import type { Loss, Row } from './entities.ts';
 import { jsonLine } from './format/json.ts';
 import { hex, printable, seconds } from './format/scalar.ts';
 import type { Io } from './io.ts';
 import { Names } from './names.ts';
+import { Progress } from './progress.ts';
+import { everything } from './range.ts';
 import { bytes } from './states-text.ts';
 import { tableText } from './table.ts';
 import { openTrace, type Trace } from './trace.ts';
@@ -48,10 +50,64 @@ export interface TraceInfo {
   readonly context: Record<string, unknown>;
 }
 
-export function traceInfo(trace: Trace): TraceInfo {
-  const sites = trace.select(`SELECT s.handle, s.kind, s.op, s.request, s.region, count(*) AS n,
-    sum(e.ret < 0) AS failed, sum(e.dur IS NULL) AS unfinished, min(e.t) AS first, max(e.t + coalesce(e.dur, 0)) AS last
-    FROM event e JOIN site s ON s.id = e.site GROUP BY s.id`);
+/** Events counted in one statement; between two the progress is shown. */
+const STEP = 500_000;
+
+interface SiteCount {
+  readonly site: number;
+  n: number;
+  failed: number;
+  unfinished: number;
+  first: number;
+  last: number;
+}
+
+/** ns from the first call's start to the last end. */
+function spanOf(counts: ReadonlyMap<number, SiteCount>): number {
+  let first = Number.POSITIVE_INFINITY;
+  let last = 0;
+  for (const c of counts.values()) {
+    first = Math.min(first, c.first);
+    last = Math.max(last, c.last);
+  }
+  return counts.size > 0 ? last - first : 0;
+}
+
+/** How often each site occurs, and when. */
+function countSites(trace: Trace, progress: (done: number) => void): Map<number, SiteCount> {
+  const counts = new Map<number, SiteCount>();
+  // From one id that exists to the next: those of a hostile trace may be far apart.
+  const next = (id: number): number =>
+    Number(trace.select('SELECT min(id) AS id FROM event WHERE id BETWEEN ? AND ?', id, everything.last)[0]?.id ?? 0);
+  for (let from = next(1); from > 0; from = next(from + STEP)) {
+    const rows = trace.select(
+      `SELECT site, count(*) AS n, sum(ret < 0) AS failed, sum(dur IS NULL) AS unfinished, min(t) AS first,
+       max(t + coalesce(dur, 0)) AS last FROM event WHERE id >= ? AND id < ? GROUP BY site`,
+      from,
+      from + STEP,
+    ) as unknown as SiteCount[];
+    for (const r of rows) {
+      const c = counts.get(r.site);
+      if (!c) counts.set(r.site, r);
+      else {
+        c.n += r.n;
+        c.failed += r.failed;
+        c.unfinished += r.unfinished;
+        c.first = Math.min(c.first, r.first);
+        c.last = Math.max(c.last, r.last);
+      }
+    }
+    progress(from + STEP);
+  }
+  return counts;
+}
+
+export function traceInfo(trace: Trace, progress: (done: number) => void = () => {}): TraceInfo {
+  const counted = countSites(trace, progress);
+  const sites = trace.select('SELECT id, handle, kind, op, request, region FROM site').flatMap((s) => {
+    const c = counted.get(Number(s.id));
+    return c ? [{ ...s, ...c } as Row] : [];
+  });
   const sum = (pick: (r: (typeof sites)[number]) => number): number => sites.reduce((n, r) => n + pick(r), 0);
   const unknown = new Map<string, { kind: FdKind; request: number; calls: number }>();
   const devices = new Map<number, { calls: number; failed: number }>();
@@ -77,9 +133,7 @@ export function traceInfo(trace: Trace): TraceInfo {
     bytes: statSync(trace.path).size,
     events: trace.count(),
     calls: sum((r) => (noteOps.has(opName(Number(r.op)) ?? 'lost') ? 0 : Number(r.n))),
-    lasted: sites.length
-      ? Math.max(...sites.map((r) => Number(r.last))) - Math.min(...sites.map((r) => Number(r.first)))
-      : 0,
+    lasted: spanOf(counted),
     meta: Object.fromEntries(trace.meta),
     processes: [...trace.processes.values()].map((p) => ({
       pid: p.pid,
@@ -104,7 +158,9 @@ export function traceInfo(trace: Trace): TraceInfo {
 export function info(options: { readonly path: string; readonly json: boolean }, io: Io): void {
   const trace = openTrace(options.path);
   try {
-    const found = traceInfo(trace);
+    const progress = new Progress(io, 'counting', trace.count());
+    const found = traceInfo(trace, (done) => progress.update(done));
+    progress.end();
     io.out(options.json ? jsonLine(found) : infoText(found));
   } finally {
     trace.close();

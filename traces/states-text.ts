@@ -4,6 +4,7 @@ import { jsonLine } from './format/json.ts';
 import { errorText } from './format/scalar.ts';
 import type { Io } from './io.ts';
 import { Names } from './names.ts';
+import { Progress } from './progress.ts';
 import { parseRange } from './range.ts';
 import { type DeviceStates, deviceStates, type Stay } from './states.ts';
 import { type Cell, tableText } from './table.ts';
@@ -19,7 +20,9 @@ export function states(options: StatesOptions, io: Io): void {
   const trace = openTrace(options.path);
   try {
     const names = new Names(trace);
-    const devices = deviceStates(trace, parseRange(options.range));
+    const progress = new Progress(io, 'following states', trace.count());
+    const devices = deviceStates(trace, parseRange(options.range), (event) => progress.update(event));
+    progress.end();
     if (options.json) {
       for (const d of devices) io.out(jsonLine({ name: names.handle(d.device), ...d }));
       return;

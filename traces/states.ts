@@ -176,13 +176,18 @@ function relevant(trace: Trace, range: EventRange): EventRange {
 }
 
 /** Each device's stays, in the order in which the devices were first seen. */
-export function deviceStates(trace: Trace, range: EventRange = everything): DeviceStates[] {
+export function deviceStates(
+  trace: Trace,
+  range: EventRange = everything,
+  progress: (event: number) => void = () => {},
+): DeviceStates[] {
   const migration = migrationRegions(trace);
   const tracker = new StateTracker(trace, migration);
   const data = new Set(migration.map((r) => `${trace.resolve(r.handle)}:${r.index}`));
   const devices = new Map<number, (StateChange & { bytesRead: number; bytesWritten: number })[]>();
   const owners = new Map<number, number>(); // data descriptor's handle → device
   for (const e of trace.events(relevant(trace, range))) {
+    progress(e.id);
     const change = tracker.feed(e);
     if (change) {
       const list = devices.get(change.device) ?? [];

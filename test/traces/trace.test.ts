@@ -1,10 +1,16 @@
-import { copyFileSync, openSync, readFileSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import { copyFileSync, openSync, readFileSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import Database from 'better-sqlite3';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { TraceError } from '../../schema/errors.ts';
 import { recordFlags } from '../../schema/event.ts';
+import { eventObject, jsonLine } from '../../traces/format/json.ts';
+import { eventLine } from '../../traces/format/line.ts';
+import { traceInfo } from '../../traces/info.ts';
+import { Names } from '../../traces/names.ts';
 import { parseRange } from '../../traces/range.ts';
+import { deviceStates } from '../../traces/states.ts';
 import { openTrace, plain } from '../../traces/trace.ts';
 import { inTemporary, TraceMaker } from './make.ts';
 
@@ -202,6 +208,60 @@ test('whatever byte is damaged, reading ends in the events or in one sentence', 
       }
     }
     assert.ok(refused > 30, `${refused} refused`);
+  }));
+
+test('numbers that no recorder writes end in the events or in one sentence', () =>
+  inTemporary((dir) => {
+    const hostile: readonly string[] = [
+      'UPDATE event SET id = 9223372036854775807 WHERE id = 3',
+      'UPDATE event SET id = 4611686018427387904 + id WHERE id > 2',
+      'UPDATE event SET id = -id',
+      "UPDATE event SET t = 'soon'",
+      'UPDATE event SET t = 1e300, dur = -5',
+      "UPDATE event SET site = x'00'",
+      'UPDATE event SET site = 77',
+      "UPDATE event SET a = 'there', val = 1.5",
+      'UPDATE event SET ret = 9223372036854775807, inp = 4, outp = -1',
+      "UPDATE site SET op = 99, kind = 99, fd = 'x'",
+      'UPDATE site SET length = 9223372036854775807, flags = -1',
+      "UPDATE payload SET size = 4611686018427387904, codec = 1, data = 'text'",
+      'UPDATE payload SET size = 60000000, codec = 1',
+      'UPDATE handle SET alias = id + 1',
+      "UPDATE handle SET kind = 'x', name = x'ff', alias = 9223372036854775807",
+      'INSERT INTO memory SELECT 1, 1, 7, 99, -1',
+      "INSERT INTO made SELECT id, 'x', 'y' FROM event",
+      "UPDATE process SET pid = 'x'; UPDATE thread SET process = 9",
+      "UPDATE region SET size = 'big', offset = NULL",
+      "INSERT INTO meta VALUES ('state', x'00'), ('deep', 1e999)",
+      "INSERT INTO context VALUES ('host', x'9fffffffffffffffffff')",
+      'DROP TABLE loss; CREATE VIEW loss AS SELECT 1 AS what, 2 AS count, 3 AS detail',
+      'ALTER TABLE event RENAME COLUMN a TO b',
+    ];
+    for (const sql of hostile) {
+      const path = join(dir, 'a.vrr');
+      rmSync(path, { force: true });
+      sample(path);
+      const db = new Database(path);
+      db.exec(sql);
+      db.close();
+      try {
+        const trace = openTrace(path);
+        try {
+          const names = new Names(trace);
+          for (const e of trace.events()) {
+            eventLine(plain(e), names);
+            jsonLine(eventObject(e, names));
+          }
+          traceInfo(trace);
+          deviceStates(trace);
+        } finally {
+          trace.close();
+        }
+      } catch (e) {
+        assert.instance(e, TraceError, `${sql}: ${(e as Error).stack}`);
+        assert.not.match((e as Error).message, /\n/);
+      }
+    }
   }));
 
 test('a damaged page is named', () =>
