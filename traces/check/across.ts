@@ -5,6 +5,9 @@ import type { Judge } from './judge.ts';
 import type { Segment, Session, Transfer, World } from './shadow.ts';
 import { parting } from './stream.ts';
 
+/** Of very many sources, the last so many are looked at for the one that was meant. */
+const COMPARED = 100;
+
 /** One trace with its judge of the rule. */
 export interface Side {
   readonly world: World;
@@ -19,12 +22,14 @@ export function streams(sides: readonly Side[]): void {
   const saved = all.filter(({ session: s }) => s.kind === 'save' && s.stream.length > 0n);
   const resumed = all.filter(({ session: s }) => s.kind === 'resume' && s.stream.length > 0n);
   if (resumed.length === 0) for (const { judge } of saved) judge.undecidable(ruleOf('R37').limit ?? '');
+  const known = new Set(saved.filter((s) => !s.session.stream.partial).map((s) => s.session.stream.fingerprint));
   for (const { judge, session } of resumed) {
-    if (!session.finished) judge.undecidable('a resuming session did not come to its end');
+    if (!session.stream.partial && known.has(session.stream.fingerprint)) judge.held();
+    else if (!session.finished) judge.undecidable('a resuming session did not come to its end');
     else if (saved.length === 0) judge.undecidable(ruleOf('R37').limit ?? '');
     else if (session.stream.partial || saved.some((s) => s.session.stream.partial))
       judge.undecidable('bytes of a data_fd were not kept (--payload)');
-    else compareStreams(judge, session, saved);
+    else compareStreams(judge, session, saved.slice(-COMPARED));
   }
 }
 
@@ -32,11 +37,7 @@ function compareStreams(judge: Judge, session: Session, saved: readonly { world:
   let best: { at: bigint; how: string; source: (typeof saved)[number] } | undefined;
   for (const source of saved) {
     const part = parting(source.session.stream, session.stream);
-    if (!part) {
-      judge.held();
-      return;
-    }
-    if (!best || part.at > best.at) best = { ...part, source };
+    if (part && (!best || part.at > best.at)) best = { ...part, source };
   }
   if (!best) return;
   const name = of({ device: best.source.session.device.name }, best.source.session.event, best.source.world);
@@ -52,14 +53,17 @@ export function segments(sides: readonly Side[]): void {
   const saved = all.filter(({ transfer: t }) => t.kind === 'save' && t.segments.length > 0);
   const resumed = all.filter(({ transfer: t }) => t.kind === 'resume' && t.segments.length > 0);
   if (resumed.length === 0) for (const { judge } of saved) judge.undecidable(ruleOf('R19').limit ?? '');
+  const known = new Set(saved.map((s) => fingerprint(s.transfer)));
   for (const { judge, transfer } of resumed) {
-    if (saved.length === 0) judge.undecidable(ruleOf('R19').limit ?? '');
+    if (transfer.segments.every((s) => s.hash !== null) && known.has(fingerprint(transfer))) judge.held();
+    else if (saved.length === 0) judge.undecidable(ruleOf('R19').limit ?? '');
     else if (!transfer.finished) judge.undecidable('a resuming transfer did not come to its end');
-    else compareSegments(judge, transfer, saved);
+    else compareSegments(judge, transfer, saved.slice(-COMPARED));
   }
 }
 
 const same = (a: Segment, b: Segment | undefined): boolean => b !== undefined && a.size === b.size && a.hash === b.hash;
+const fingerprint = (t: Transfer): string => t.segments.map((s) => `${s.size}:${s.hash}`).join(' ');
 const bytes = (t: Transfer): bigint => t.segments.reduce((n, s) => n + s.size, 0n);
 
 function compareSegments(judge: Judge, to: Transfer, saved: readonly { world: World; transfer: Transfer }[]): void {
@@ -72,10 +76,6 @@ function compareSegments(judge: Judge, to: Transfer, saved: readonly { world: Wo
     const from = source.transfer.segments;
     let at = 0;
     while (at < from.length && same(from[at] as Segment, to.segments[at])) at++;
-    if (at === from.length && at === to.segments.length) {
-      judge.held();
-      return;
-    }
     if (!best || at > best.at) best = { at, source };
   }
   if (!best) return;

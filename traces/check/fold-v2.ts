@@ -107,6 +107,7 @@ function newSession(event: TraceEvent, world: World, device: Device, fd: number,
   endSession(device.v2);
   const session = new Session(device, event.made, fd, state === 'RESUMING' ? 'resume' : 'save', event);
   device.v2.session = session;
+  device.held.add(session);
   world.streams.push(session);
   if (event.made === 0) return;
   world.sessions.set(event.made, session);

@@ -139,7 +139,7 @@ function closed(event: TraceEvent, world: World, handle: number, emit: Emit): vo
   const container = world.containers.get(handle);
   if (session) {
     emit({ kind: 'dataClose', ...end, session });
-    session.held = false;
+    session.device.held.delete(session);
     if (device) return;
     world.sessions.delete(handle);
   } else if (device) {

@@ -39,7 +39,7 @@ export interface Outcome {
 /** Event ids kept of a repeated finding. */
 const EVENTS_KEPT = 20;
 /** Findings kept of one rule. */
-const FINDINGS_KEPT = 200;
+const FINDINGS_KEPT = 50;
 
 export interface Said {
   readonly event: TraceEvent;

@@ -2,8 +2,8 @@
 
 import { atLeast, type Level } from '../../schema/rule.ts';
 import { ruleOf } from '../../schema/rules.ts';
+import { type Case, junit } from '../junit.ts';
 import type { CheckReport, RuleResult } from './check.ts';
-import { type Case, junit } from './junit.ts';
 import { eventsText, open, whoText } from './rule-words.ts';
 
 function resultOf(r: RuleResult, report: CheckReport, least: Level): Case['result'] {

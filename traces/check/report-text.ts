@@ -40,7 +40,7 @@ export function textReport(report: CheckReport): string {
   if (idle.length > 0) parts.push(`Not exercised: ${idle.map((r) => r.rule).join(', ')}`);
   for (const w of report.unusedWaivers) parts.push(`Waiver of ${w.rule} (${w.reason}) covers nothing`);
   if (report.dropped > 0)
-    parts.push(`${plural(report.dropped, 'further finding')} of rules with over 200 of them left out`);
+    parts.push(`${plural(report.dropped, 'further finding')} of rules with over 50 of them left out`);
   const counts = levels.map((l) => `${open(report).filter((f) => f.level === l).length} ${l}`).join(', ');
   parts.push(`${counts}; ${waived(report).length} waived`);
   return `${parts.join('\n')}\n`;

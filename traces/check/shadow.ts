@@ -107,6 +107,8 @@ export class Device {
   readonly irqs = new Map<number, Irq>();
   readonly windows: Window[] = [];
   readonly ioeventfds = new Set<string>();
+  /** Data descriptors that the program has not closed. */
+  readonly held = new Set<Session>();
   lowPower = false;
   /** Groups that a hot reset touches; null: not asked. */
   dependents: readonly number[] | null = null;
@@ -233,8 +235,6 @@ export class Session {
   readonly begun: TraceEvent;
   /** Until the arc or reset that ends it. */
   open = true;
-  /** Until the program closes the descriptor. */
-  held = true;
   /** Ended by a SET that succeeded, not by reset or close. */
   finished = false;
   /** read() returned 0 in STOP_COPY. */

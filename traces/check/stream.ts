@@ -27,6 +27,11 @@ export class Stream {
     this.#pending = Buffer.from(all.subarray(at)); // a copy: the trace's own buffer is shared
   }
 
+  /** Equal for equal streams. */
+  get fingerprint(): string {
+    return `${this.length}:${digest(Buffer.from(this.blocks().join(' ')))}`;
+  }
+
   /** Hash of each block; the last may be short. */
   blocks(): readonly string[] {
     return this.#pending.length > 0 ? [...this.#blocks, digest(this.#pending)] : this.#blocks;

@@ -3,8 +3,9 @@
 import { errnoName } from '../../../schema/errno.ts';
 import { type MigState, migrationFlags, migStates } from '../../../schema/features.ts';
 import { migStateName } from '../../../schema/fsm-v2.ts';
+import type { TraceEvent } from '../../event.ts';
 import type { Make } from '../evaluator.ts';
-import type { Session } from '../shadow.ts';
+import type { Device, Session } from '../shadow.ts';
 
 const preCopy: ReadonlySet<MigState> = new Set(['PRE_COPY', 'PRE_COPY_P2P']);
 const ENOMSG = 42; // asm-generic/errno.h
@@ -12,42 +13,40 @@ const ENOTTY = 25;
 const REINIT = 1; // VFIO_PRECOPY_INFO_REINIT
 const descriptor = (s: Session): string => `the data_fd of event ${s.event}`;
 
-export const r30: Make = (judge, { world }) => ({
-  data: (s) => {
-    const { session } = s;
-    if (session.open) judge.held();
-    else
+export const r30: Make = (judge) => {
+  const told = new WeakSet<Session>();
+  const left = (device: Device, event: TraceEvent, how: string): void => {
+    for (const old of device.held) {
+      if (told.has(old)) continue;
+      told.add(old);
       judge.broken({
-        ...s,
-        subject: session.device.name,
-        key: `use ${session.event}`,
-        text: `${descriptor(session)} is ${s.write ? 'written' : 'read'} after its session has ended`,
+        event,
+        subject: device.name,
+        key: 'held',
+        text: `${how} and ${descriptor(old)} was never closed`,
       });
-  },
-  dataClose: () => judge.held(),
-  // A new session while the old descriptor is still there: nothing will close it any more but the end of the process.
-  set: (s) => {
-    if (s.dataFd === null || s.dataFd < 0) return;
-    for (const old of world.streams)
-      if (old.device === s.device && old.held && (!old.open || old === s.device.v2.session))
+    }
+  };
+  return {
+    data: (s) => {
+      const { session } = s;
+      if (session.open) judge.held();
+      else
         judge.broken({
           ...s,
-          subject: s.device.name,
-          key: `held ${old.event}`,
-          text: `a new session begins and ${descriptor(old)} was never closed`,
+          subject: session.device.name,
+          key: 'use',
+          text: `${descriptor(session)} is ${s.write ? 'written' : 'read'} after its session has ended`,
         });
-  },
-  close: (s) => {
-    for (const old of world.streams)
-      if (old.device === s.device && old.held)
-        judge.broken({
-          ...s,
-          subject: s.device.name,
-          key: `held ${old.event}`,
-          text: `the device is closed and ${descriptor(old)} was never closed`,
-        });
-  },
-});
+    },
+    dataClose: () => judge.held(),
+    // A new session while the old descriptor is still there: only the end of the process will close it.
+    set: (s) => {
+      if (s.dataFd !== null && s.dataFd >= 0) left(s.device, s.event, 'a new session begins');
+    },
+    close: (s) => left(s.device, s.event, 'the device is closed'),
+  };
+};
 
 export const r31: Make = (judge) => ({
   data: (s) => {
