@@ -52,7 +52,6 @@ export const playOps = {
   /** From the server itself: the program ended. No reply. */
   end: 13,
 } as const;
-export type PlayOp = keyof typeof playOps;
 
 export const play_request = struct('play_request', {
   size: u32('in'), // with the data
