@@ -10,7 +10,7 @@ import { Host } from './host.ts';
 import { findPlaces, type Places, parseMaps, samePlaces } from './places.ts';
 import { replay } from './replay.ts';
 import { exitOf, reportLines } from './report.ts';
-import { createResult } from './result.ts';
+import { createResult, refuseExisting } from './result.ts';
 import type { Target } from './target.ts';
 import type { Verdict } from './verdict.ts';
 
@@ -61,13 +61,14 @@ export async function replayTrace(
   progress?: (done: number, total: number) => void,
 ): Promise<Verdict> {
   const map = parseMaps(c.maps);
+  if (c.output !== undefined) refuseExisting(c.output, c.force);
   const trace = openTrace(c.path);
   try {
     const until = lastEvent(trace, c.until);
     const { target, hosted } = await openTarget(c, trace);
     try {
       const places: Places = hosted ? await findPlaces(trace, new Host(target), map) : samePlaces(trace, map);
-      const result = c.output === undefined ? null : createResult(trace, c.output, c.force);
+      const result = c.output === undefined ? null : createResult(trace, c.output);
       const total = Math.min(trace.count(), until);
       try {
         const verdict = await replay({

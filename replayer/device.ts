@@ -100,7 +100,8 @@ class Device implements Target {
 
   #end(how: string): void {
     const said = this.#stderr.trim().split('\n').at(-1) ?? '';
-    this.#gone ??= new TraceError('TARGET', `the agent (${this.#command}) ${how}${said ? `: ${said}` : ''}`);
+    const silent = this.hello === '' && !said ? ' without saying what it is; it should run a vfio-rr-agent' : '';
+    this.#gone ??= new TraceError('TARGET', `the agent (${this.#command}) ${how}${said ? `: ${said}` : ''}${silent}`);
     if (this.#closing) return;
     this.#started?.reject(this.#gone);
     this.#waiting?.reject(this.#gone);

@@ -97,7 +97,7 @@ class Fold {
   lines(): string[] {
     const out: string[] = [];
     if (this.#device !== 0) {
-      const state = this.#states.state(this.#device);
+      const state = this.#states.protocol(this.#device) === null ? null : this.#states.state(this.#device);
       out.push(`device ${this.#names.handle(this.#device)}${state ? `, migration state ${state}` : ''}`);
       out.push(...this.#irqs.values());
     }

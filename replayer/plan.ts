@@ -65,7 +65,8 @@ export class Planner implements Planning {
   }
 
   #plan(e: TraceEvent, looping: boolean): Planned {
-    if (e.dur === null || e.ret === null) return skip('never returned in the recording');
+    // A successful exec does not return.
+    if ((e.dur === null || e.ret === null) && e.op !== 'exec') return skip('never returned in the recording');
     switch (e.op) {
       case 'open':
         return this.#open(e);

@@ -14,9 +14,10 @@ import type { Trace } from '../traces/trace.ts';
 import { placeOf } from './access.ts';
 import { explain } from './explain.ts';
 import { frameSize } from './frames.ts';
-import { Ids, type Matching, match } from './match.ts';
+import { type Circumstances, Ids, type Matching, match } from './match.ts';
 import { Pieces } from './memory.ts';
 import { schedule } from './order.ts';
+import { ConfigSpaces } from './placed.ts';
 import type { Places } from './places.ts';
 import { Planner } from './plan.ts';
 import type { Reply, Request, Target } from './target.ts';
@@ -60,9 +61,11 @@ const RESTLESS = 2;
 interface Asked {
   /** null: a request of the replay's own. */
   readonly event: TraceEvent | null;
-  readonly looping: boolean;
   readonly request: Request;
+  readonly circumstances: Circumstances;
 }
+
+const ordinary: Circumstances = { looping: false, placed: null };
 
 export async function replay(o: ReplayOptions): Promise<Verdict> {
   const run = new Run(o);
@@ -77,6 +80,7 @@ class Run {
   readonly #o: ReplayOptions;
   readonly #planner: Planner;
   readonly #matching: Matching;
+  readonly #config = new ConfigSpaces();
   readonly #words: Words;
   readonly #last: ReadonlyMap<number, number>;
   readonly #vain = new Map<string, number>();
@@ -122,17 +126,22 @@ class Run {
 
   #plan(event: TraceEvent, looping: boolean): void {
     const { verdict } = this.finding;
-    const planned = this.#planner.plan(event, looping);
+    const placed = this.#config.feed(event);
+    // A value that is the host's is not waited for.
+    const planned = this.#planner.plan(event, looping || placed !== null);
+    const own = (requests: readonly Request[]): void => {
+      for (const request of requests) this.#ask({ event: null, request, circumstances: ordinary });
+    };
     switch (planned.kind) {
       case 'run':
         this.#pace(event);
-        for (const request of planned.before) this.#ask({ event: null, looping, request });
-        this.#ask({ event, looping, request: planned.main });
-        for (const request of planned.after) this.#ask({ event: null, looping, request });
+        own(planned.before);
+        this.#ask({ event, request: planned.main, circumstances: { looping, placed } });
+        own(planned.after);
         return;
       case 'noted':
         verdict.followed++;
-        for (const request of planned.before) this.#ask({ event: null, looping, request });
+        own(planned.before);
         this.#o.seen?.(event, event);
         return;
       case 'skipped':
@@ -152,7 +161,8 @@ class Run {
   #pace(e: TraceEvent): void {
     if (this.#o.speed !== 'recorded') return;
     const gap = e.t - (this.#clock ?? e.t);
-    if (gap > 0) this.#ask({ event: null, looping: false, request: this.#planner.own('sleep', 0, { a: BigInt(gap) }) });
+    if (gap > 0)
+      this.#ask({ event: null, request: this.#planner.own('sleep', 0, { a: BigInt(gap) }), circumstances: ordinary });
     this.#clock = Math.max(this.#clock ?? 0, e.t + (e.dur ?? 0));
   }
 
@@ -170,7 +180,7 @@ class Run {
     this.#o.progress?.(this.finding.verdict.calls);
   }
 
-  #took({ event, looping, request }: Asked, reply: Reply): void {
+  #took({ event, request, circumstances }: Asked, reply: Reply): void {
     const { verdict } = this.finding;
     if (!event || verdict.stopped) return;
     if (this.#planner.dead.has(event.handle)) {
@@ -178,7 +188,7 @@ class Run {
       this.#o.seen?.(event, null);
       return;
     }
-    const outcome = match(event, reply, request, looping, this.#matching);
+    const outcome = match(event, reply, request, circumstances, this.#matching);
     verdict.compared++;
     this.#o.seen?.(event, outcome.actual);
     const name = (): string => callName(event, (flags) => featureOf(flags)?.name);

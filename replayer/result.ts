@@ -1,7 +1,7 @@
 // The replay's own answers as a trace: the recorded calls with the results, bytes and times that they had here, under
 // the recording's event numbers, so that show, query and diff work on it and line up with the original.
 
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, realpathSync, rmSync } from 'node:fs';
 import type Database from 'better-sqlite3';
 import { encode } from 'cbor-x';
 import { TraceError } from '../schema/errors.ts';
@@ -24,11 +24,15 @@ export interface Result {
   abandon(): void;
 }
 
-export function createResult(trace: Trace, path: string, force: boolean): Result {
-  if (existsSync(path)) {
-    if (!force) throw new TraceError('USAGE', `${path} exists; --force overwrites it`);
-    rmSync(path);
-  }
+/** TraceError when the file is not to be written. */
+export function refuseExisting(path: string, force: boolean): void {
+  if (!force && existsSync(path)) throw new TraceError('USAGE', `${path} exists; --force overwrites it`);
+}
+
+export function createResult(trace: Trace, path: string): Result {
+  if (existsSync(path) && realpathSync(path) === realpathSync(trace.path))
+    throw new TraceError('USAGE', `${path} is the trace that is replayed: write the result to another file`);
+  for (const file of [path, `${path}-journal`]) rmSync(file, { force: true });
   return new Writer(trace, path);
 }
 
@@ -109,11 +113,13 @@ class Writer implements Result {
     });
     if (this.#db.inTransaction) this.#db.exec('COMMIT');
     this.#db.exec(indexes);
+    this.#db.exec('DETACH source');
+    this.#db.pragma('journal_mode = delete');
     this.#db.close();
   }
 
   abandon(): void {
     this.#db.close();
-    rmSync(this.#path, { force: true });
+    for (const file of [this.#path, `${this.#path}-journal`]) rmSync(file, { force: true });
   }
 }

@@ -56,6 +56,8 @@ export const pciRegions = {
   CONFIG: 7,
   VGA: 8,
 } as const;
+/** Bytes of configuration space in which the host, not the device, has its say (linux/pci_regs.h, type 0 header). */
+export const pciConfig = { BARS: 0x10, BARS_END: 0x28, ROM: 0x30, ROM_END: 0x34, INTERRUPT_LINE: 0x3c } as const;
 export const pciIrqs = { INTX: 0, MSI: 1, MSIX: 2, ERR: 3, REQ: 4 } as const;
 
 const deviceCapTable: Record<number, Struct> = {

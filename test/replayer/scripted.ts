@@ -30,7 +30,6 @@ export function argOf(r: Request | undefined): Buffer | null {
   const part = r?.parts.find((p) => p.kind === 'arg');
   return part?.kind === 'arg' ? Buffer.from(part.bytes) : null;
 }
-export const partOf = <K extends Part['kind']>(
-  r: Request | undefined,
-  kind: K,
-): Extract<Part, { kind: K }> | undefined => r?.parts.find((p): p is Extract<Part, { kind: K }> => p.kind === kind);
+type PartOf<K extends Part['kind']> = Part & { readonly kind: K };
+export const partOf = <K extends Part['kind']>(r: Request | undefined, kind: K): PartOf<K> | undefined =>
+  r?.parts.find((p): p is PartOf<K> => p.kind === kind);
