@@ -56,6 +56,4 @@ export abstract class OpenFile {
 
 export const POLLIN = 1;
 export const POLLOUT = 4;
-export const POLLERR = 8;
-export const POLLHUP = 16;
 export const POLLNVAL = 32;

@@ -1,24 +1,14 @@
 // An I/O address space of iommufd. Source: drivers/iommu/iommufd/{io_pagetable,ioas,pages}.c (6.12).
 
-import type { Caller, CallerMemory } from './caller.ts';
+import type { Caller } from './caller.ts';
 import type { AddressSpace, Segment } from './dma.ts';
 import { fail } from './failed.ts';
 import type { Hwpt, Iommufd } from './iommufd.ts';
+import { PAGE, type Pages, pin, unpin } from './pages.ts';
 
-const PAGE = 4096n;
 const HUGE_PAGE = 1n << 21n;
 const U64_MAX = (1n << 64n) - 1n;
 
-/** Memory of a process that was mapped once, and perhaps copied to other address spaces; pinned and counted once. */
-interface Pages {
-  readonly memory: CallerMemory;
-  readonly caller: Caller;
-  readonly vaddr: bigint;
-  readonly length: bigint;
-  readonly writable: boolean;
-  /** Areas in address spaces with a hardware page table. */
-  filled: number;
-}
 interface Area {
   readonly iova: bigint;
   readonly length: bigint;
@@ -234,30 +224,16 @@ export class Ioas implements AddressSpace {
 
   private fillArea(area: Area, all: readonly Area[]): void {
     if (area.filled) return;
-    const { pages } = area;
-    const { host } = this.iommufd;
-    const count = (pages.vaddr + pages.length + PAGE - 1n) / PAGE - pages.vaddr / PAGE;
-    let wrong: string | null = null;
-    if (pages.filled === 0) {
-      const limit = pages.caller.memlock;
-      if (!pages.memory.covers(pages.vaddr, pages.length, pages.writable)) wrong = 'EFAULT';
-      else if (limit !== null && host.locked(pages.caller.process) + count > limit / PAGE) wrong = 'ENOMEM';
-      else host.lock(pages.caller.process, count);
-    }
+    const wrong = pin(this.iommufd.host, area.pages);
     if (wrong) {
       for (const other of all) this.unfill(other);
       fail(wrong);
     }
-    pages.filled++;
     area.filled = true;
   }
   private unfill(area: Area): void {
-    if (!area.filled) return;
+    if (area.filled) unpin(this.iommufd.host, area.pages);
     area.filled = false;
-    const { pages } = area;
-    pages.filled--;
-    const count = (pages.vaddr + pages.length + PAGE - 1n) / PAGE - pages.vaddr / PAGE;
-    if (pages.filled === 0) this.iommufd.host.lock(pages.caller.process, -count);
   }
   private remove(area: Area): void {
     this.unfill(area);

@@ -89,8 +89,3 @@ function copyStruct(user: User, layout: Struct, size: number): Fields {
   }
   return new Fields(layout, bytes);
 }
-
-/** For handlers: the structure must be a schema's. */
-export const reserved = (command: Command, name = '__reserved'): void => {
-  if (command.fields.num(name)) fail('EOPNOTSUPP');
-};

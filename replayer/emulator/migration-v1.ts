@@ -16,7 +16,8 @@ import {
 import type { Capability } from './capability.ts';
 import { Failed, fail } from './failed.ts';
 import { Image } from './image.ts';
-import type { ExtraRegion, PciDevice } from './pci-device.ts';
+import type { PciDevice } from './pci-device.ts';
+import type { ExtraRegion } from './pci-region.ts';
 import type { MigrationV1Spec } from './profile.ts';
 import { type Mapping, Ram } from './region.ts';
 import { Fields } from './user.ts';

@@ -2,7 +2,6 @@
 
 import { pciIrqs, pciRegions, regionFlags } from '../../schema/device.ts';
 import type { Caller } from './caller.ts';
-import type { Capability } from './capability.ts';
 import type { Device } from './device.ts';
 import type { Driver, MigrationOps } from './driver.ts';
 import { fail } from './failed.ts';
@@ -11,6 +10,7 @@ import type { Bus, Model } from './model.ts';
 import { pciIoctl } from './pci.ts';
 import { PciConfig, pciCommand } from './pci-config.ts';
 import { PciIrqs } from './pci-irq.ts';
+import { busAccesses, type ExtraRegion, type Gate, openGate, type Region } from './pci-region.ts';
 import type { PciProfile, PciSpec } from './profile.ts';
 import { type Mapping, Ram } from './region.ts';
 import type { User } from './user.ts';
@@ -20,29 +20,6 @@ const SHIFT = 40n;
 const OFFSET_MASK = (1n << SHIFT) - 1n;
 const PAGE = 4096;
 const NUM_REGIONS = Object.keys(pciRegions).length;
-
-export interface Region {
-  readonly size: number;
-  readonly flags: number;
-  readonly caps: readonly Capability[];
-}
-
-/** A device-specific region, behind the nine of PCI. */
-export interface ExtraRegion extends Region {
-  readonly name: string;
-  read(at: number, length: number): Buffer;
-  write(at: number, bytes: Buffer): number;
-  mmap(at: number, length: number): Mapping;
-}
-
-/** What the migration state keeps a device from. */
-export interface Gate {
-  readonly dma: boolean;
-  readonly interrupts: boolean;
-  /** It is stopped: no register access should come. */
-  readonly stopped: boolean;
-}
-const open: Gate = { dma: false, interrupts: false, stopped: false };
 
 export class PciDevice implements Driver, Bus {
   readonly device: Device;
@@ -57,7 +34,7 @@ export class PciDevice implements Driver, Bus {
   readonly rams: readonly (Ram | null)[];
   readonly extra: ExtraRegion[] = [];
   migration: MigrationOps | null = null;
-  private gate: Gate = open;
+  private gate: Gate = openGate;
   /** What a migration protocol adds at reset and first open, at last close, and when the device fails. */
   hooks = { restart: (): void => {}, close: (): void => {}, toError: (): void => {} };
   messages = false;
@@ -195,19 +172,12 @@ export class PciDevice implements Driver, Bus {
     return Math.min(length, bar.size - at);
   }
 
-  /** The bus accesses of one call (vfio_pci_core_do_io_rw). Size 0: the MSI-X table, which gives ones and takes nothing. */
+  /** The bus accesses of one call. */
   private split(index: number, at: number, count: number, access: (offset: number, size: number) => void): void {
     const { msix } = this.spec;
-    const [hideFrom, hideTo] = msix?.bar === index ? [msix.table, msix.table + 16 * msix.vectors] : [0, 0];
-    const widest = this.device.host.has('6.12') ? 8 : 4;
-    for (let offset = at; offset < at + count; ) {
-      const left = at + count - offset;
-      const hidden = offset >= hideFrom && offset < hideTo;
-      const room = offset < hideFrom ? Math.min(left, hideFrom - offset) : left;
-      const size = hidden ? 0 : ([8, 4, 2, 1].find((w) => w <= widest && w <= room && offset % w === 0) ?? 1);
+    const hidden: [number, number] = msix?.bar === index ? [msix.table, msix.table + 16 * msix.vectors] : [0, 0];
+    for (const { offset, size } of busAccesses(at, count, this.device.host.has('6.12') ? 8 : 4, hidden))
       access(offset, size);
-      offset += hidden ? Math.min(left, hideTo - offset) : size;
-    }
   }
 
   private barRead(index: number, offset: number, size: number): Buffer {

@@ -3,8 +3,9 @@
 
 import { dmaMapFlags, dmaUnmapFlags, extensions } from '../../schema/container.ts';
 import { bitmapBytes, setBits, shifted } from './bitmap.ts';
-import type { Caller, CallerMemory } from './caller.ts';
+import type { Caller } from './caller.ts';
 import type { AddressSpace, Segment } from './dma.ts';
+import { type Dma, DmaMaps } from './dma-maps.ts';
 import { fail } from './failed.ts';
 import type { Host } from './host.ts';
 import type { Fields, User } from './user.ts';
@@ -13,21 +14,6 @@ export const PAGE = 4096n;
 const U64_MAX = (1n << 64n) - 1n;
 /** dma_entry_limit, a module parameter's default. */
 const DMA_ENTRY_LIMIT = 65535;
-
-/** One MAP_DMA (struct vfio_dma). */
-interface Dma {
-  readonly iova: bigint;
-  readonly size: bigint;
-  readonly read: boolean;
-  readonly write: boolean;
-  readonly caller: Caller;
-  memory: CallerMemory;
-  vaddr: bigint;
-  vaddrInvalid: boolean;
-  /** Pages that were pinned and counted against the caller's limit; 0: not pinned. */
-  pinned: bigint;
-  bitmap: Buffer | null;
-}
 
 /** What type1 asks of a group. */
 export interface Attachable {
@@ -41,8 +27,7 @@ export class Type1 implements AddressSpace {
   readonly v2: boolean;
   private readonly host: Host;
   private readonly groups = new Set<Attachable>();
-  /** By iova. */
-  private dmas: Dma[] = [];
+  private readonly maps = new DmaMaps();
   private avail = DMA_ENTRY_LIMIT;
   private tracking = false;
 
@@ -73,12 +58,12 @@ export class Type1 implements AddressSpace {
   }
 
   attach(group: Attachable): void {
-    if (this.dmas.some((d) => d.vaddrInvalid)) fail('EBUSY');
+    if (this.maps.all.some((d) => d.vaddrInvalid)) fail('EBUSY');
     if (this.groups.has(group)) fail('EINVAL');
     if (group.physical && !this.physical) {
-      for (const dma of this.dmas)
+      for (const dma of this.maps.all)
         if (!this.valid(dma.iova, dma.iova + dma.size - 1n, this.host.iommu.apertures)) fail('EINVAL');
-      for (const dma of this.dmas) this.pin(dma); // vfio_iommu_replay
+      for (const dma of this.maps.all) this.pin(dma); // vfio_iommu_replay
     }
     this.groups.add(group);
   }
@@ -87,16 +72,16 @@ export class Type1 implements AddressSpace {
     this.groups.delete(group);
     if (this.groups.size === 0) this.release();
     else if (group.physical) {
-      if (!this.physical) for (const dma of this.dmas) this.unpin(dma);
+      if (!this.physical) for (const dma of this.maps.all) this.unpin(dma);
       // The pages it may have written are dirty from here on (vfio_iommu_populate_bitmap_full).
-      if (this.tracking) for (const dma of this.dmas) this.dirtyAll(dma);
+      if (this.tracking) for (const dma of this.maps.all) this.dirtyAll(dma);
     }
   }
 
   release(): void {
-    for (const dma of this.dmas) this.unpin(dma);
-    this.avail += this.dmas.length;
-    this.dmas = [];
+    for (const dma of this.maps.all) this.unpin(dma);
+    this.avail += this.maps.all.length;
+    this.maps.remove(this.maps.all);
   }
 
   map(caller: Caller, map: Fields): void {
@@ -109,7 +94,7 @@ export class Type1 implements AddressSpace {
     if (setVaddr === prot > 0) fail('EINVAL');
     if (size === 0n || (size | iova | vaddr) & (this.pgsize - 1n)) fail('EINVAL');
     if (wraps(iova, size) || wraps(vaddr, size)) fail('EINVAL');
-    const found = this.find(iova, size);
+    const found = this.maps.find(iova, size);
     if (setVaddr) {
       this.updateVaddr(caller, found ?? fail('ENOENT'), iova, size, vaddr);
       return;
@@ -132,7 +117,7 @@ export class Type1 implements AddressSpace {
     if (this.physical) this.pin(dma);
     if (this.tracking) dma.bitmap = this.freshBitmap(dma);
     this.avail--;
-    this.dmas.splice(this.after(iova), 0, dma);
+    this.maps.add(dma);
   }
 
   private updateVaddr(caller: Caller, found: Dma, iova: bigint, size: bigint, vaddr: bigint): void {
@@ -157,7 +142,7 @@ export class Type1 implements AddressSpace {
     } else if (size === 0n || size & (this.pgsize - 1n) || wraps(iova, size)) fail('EINVAL');
     if (bitmap && (!this.tracking || bitmap.pgsize !== this.pgsize)) fail('EINVAL');
     if (this.v2 && !all) this.refuseBisection(iova, size);
-    const inside = this.dmas.filter((d) => d.iova + d.size > iova && d.iova < iova + size);
+    const inside = this.maps.inside(iova, size);
     // Version 1 gives up, with success, at a map that begins before the range.
     const gone = this.v2 || !inside[0] || inside[0].iova >= iova ? inside : [];
     if (invalidate) {
@@ -166,21 +151,20 @@ export class Type1 implements AddressSpace {
     } else {
       if (bitmap) for (const dma of gone) this.report(bitmap.user, dma, iova);
       for (const dma of gone) this.unpin(dma);
-      const set = new Set(gone);
-      if (set.size > 0) this.dmas = this.dmas.filter((d) => !set.has(d));
-      this.avail += set.size;
+      this.maps.remove(gone);
+      this.avail += gone.length;
     }
     return gone.reduce((sum, d) => sum + d.size, 0n);
   }
 
   startTracking(): void {
     if (this.tracking) return;
-    for (const dma of this.dmas) dma.bitmap = this.freshBitmap(dma);
+    for (const dma of this.maps.all) dma.bitmap = this.freshBitmap(dma);
     this.tracking = true;
   }
   stopTracking(): void {
     this.tracking = false;
-    for (const dma of this.dmas) dma.bitmap = null;
+    for (const dma of this.maps.all) dma.bitmap = null;
   }
 
   /** GET_BITMAP: the bits of every map in the range go to `user`; what was not pinned is clean afterwards. */
@@ -190,21 +174,20 @@ export class Type1 implements AddressSpace {
     if (size === 0n || size & (this.pgsize - 1n)) fail('EINVAL');
     if (!this.tracking) fail('EINVAL');
     this.refuseBisection(iova, size);
-    for (const dma of this.dmas) {
-      if (dma.iova < iova || dma.iova > iova + size - 1n) continue;
+    for (const dma of this.maps.inside(iova, size)) {
       this.report(user, dma, iova);
       dma.bitmap?.fill(0);
     }
   }
 
   translate(iova: bigint, write: boolean): Segment | null {
-    const dma = this.find(iova, 1n);
+    const dma = this.maps.find(iova, 1n);
     if (!dma || dma.vaddrInvalid || !(write ? dma.write : dma.read)) return null;
     const offset = iova - dma.iova;
     return { memory: dma.memory, vaddr: dma.vaddr + offset, length: dma.size - offset };
   }
   dirtied(iova: bigint, length: bigint): void {
-    const dma = this.find(iova, 1n);
+    const dma = this.maps.find(iova, 1n);
     if (!dma?.bitmap) return;
     const first = Number((iova - dma.iova) / this.pgsize);
     setBits(dma.bitmap, first, Number((iova - dma.iova + length - 1n) / this.pgsize) - first + 1);
@@ -251,27 +234,9 @@ export class Type1 implements AddressSpace {
   }
 
   private refuseBisection(iova: bigint, size: bigint): void {
-    const low = this.find(iova, 1n);
+    const low = this.maps.find(iova, 1n);
     if (low && low.iova !== iova) fail('EINVAL');
-    const high = this.find(iova + size - 1n, 0n);
+    const high = this.maps.find(iova + size - 1n, 0n);
     if (high && high.iova + high.size !== iova + size) fail('EINVAL');
-  }
-
-  /** Index of the first map that ends behind `iova`. */
-  private after(iova: bigint): number {
-    let low = 0;
-    let high = this.dmas.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      const dma = this.dmas[middle] as Dma;
-      if (dma.iova + dma.size > iova) high = middle;
-      else low = middle + 1;
-    }
-    return low;
-  }
-  /** A map that meets [start, start + size) (vfio_find_dma). */
-  private find(start: bigint, size: bigint): Dma | undefined {
-    const dma = this.dmas[this.after(start)];
-    return dma && start + size > dma.iova ? dma : undefined;
   }
 }
