@@ -3,11 +3,12 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { errnos } from '../../schema/errno.ts';
+import { type Op, recordFlags, wheres } from '../../schema/event.ts';
 import { errorTexts } from '../../traces/format/scalar.ts';
 import { show } from '../../traces/show.ts';
 import { listen } from './io.ts';
-import { inTemporary, TraceMaker } from './make.ts';
-import { sample } from './sample.ts';
+import { type EventSpec, inTemporary, TraceMaker } from './make.ts';
+import { packed, sample, u16, u32, u64 } from './sample.ts';
 
 async function lines(range: string[], json = false): Promise<string[]> {
   return inTemporary(async (dir) => {
@@ -91,6 +92,68 @@ test('what a hostile trace calls a device cannot steer the terminal', () =>
     assert.match(io.stdout(), '\\u001b[2J\\u000afake');
     assert.is(io.stdout().split('\n').length, 2);
   }));
+
+const words = (...n: (bigint | number)[]): Buffer => packed(...n.map((x) => u64(x)));
+const array = (phase: 0 | 1, bytes: Buffer): { memory: { at: number; phase: 0 | 1; bytes: Buffer }[] } => ({
+  memory: [{ at: wheres.ARRAY, phase, bytes }],
+});
+const pollfd = (fd: number, events: number, revents: number): Buffer => packed(u32(fd), u16(events), u16(revents));
+
+/** Every op of the format has its way of being shown. */
+const shown: Readonly<Record<Op, readonly [EventSpec, string]>> = {
+  ioctl: [{ name: 'VFIO_SET_IOMMU', a: 1 }, 'ioctl(3</dev/x>, VFIO_SET_IOMMU, TYPE1_IOMMU) = 0'],
+  pread: [
+    { length: 16, a: 0x40, ret: 16, output: Buffer.alloc(16) },
+    `pread(3</dev/x>, 0x40, 16) = 16 [${'00 '.repeat(15)}00]`,
+  ],
+  pwrite: [{ length: 1, a: 0x40, ret: 1, input: Buffer.from([7]) }, 'pwrite(3</dev/x>, 0x40, 1 [0x7]) = 1'],
+  read: [{ length: 8, ret: -11 }, 'read(3</dev/x>, 8) = -1 EAGAIN (Resource temporarily unavailable)'],
+  write: [{ length: 3, ret: 3, input: Buffer.from('abc') }, 'write(3</dev/x>, 3 [61 62 63]) = 3'],
+  open: [{ a: 0, ret: -2, input: Buffer.from('/dev/vfio/9\0') }, 'open("/dev/vfio/9", O_RDONLY) = -1 ENOENT'],
+  close: [{}, 'close(3</dev/x>) = 0'],
+  dup: [{ ret: 9 }, 'dup(3</dev/x>) = 9</dev/x>'],
+  mmap: [
+    { a: 0x1000, length: 4096, ret: 0x7f0000000000, ...array(0, words(0, 4096, 3, 1, 0x1000)) },
+    'mmap(NULL, 0x1000, PROT_READ|PROT_WRITE, MAP_SHARED, 3</dev/x>, 0x1000) = 0x7f0000000000',
+  ],
+  munmap: [{ a: 0x7f0000000000, length: 4096 }, 'munmap(0x7f0000000000, 4096) = 0'],
+  mremap: [{ a: 4096, ret: 8192, ...array(0, words(4096, 1, 2, 1, 0)) }, 'mremap(0x1000, 1, 2, 1) = 0x2000'],
+  poll: [
+    { a: -1, length: 1, ret: 1, memory: [...array(0, pollfd(3, 1, 0)).memory, ...array(1, pollfd(3, 1, 17)).memory] },
+    'poll([{3</dev/x>, POLLIN}], -1) = 1 [{3</dev/x>, POLLIN|POLLHUP}]',
+  ],
+  sendmsg: [{ ret: 1, ...array(0, packed(u32(3), u32(1))) }, 'sendmsg(3, SCM_RIGHTS [3</dev/x>]) = 1'],
+  recvmsg: [{ ret: 1, ...array(1, packed(u32(8), u32(77))) }, 'recvmsg(3, SCM_RIGHTS [8<?>]) = 1'],
+  fork: [{ ret: 123 }, 'fork() = 123'],
+  exec: [{ input: Buffer.from('/bin/x\0') }, 'execve("/bin/x") = 0'],
+  attach: [{}, 'attach(3</dev/x>) /* a descriptor that was there already: device */'],
+  eventfd: [{ a: 2, length: 0o2000000, ret: 6 }, 'eventfd(2, EFD_CLOEXEC) = 6'],
+  fcntl: [{ a: 4, length: 0 }, 'fcntl(3</dev/x>, F_SETFL, 0) = 0'],
+  process: [{ a: 100, input: Buffer.from('/bin/x\0') }, '+++ process 100 "/bin/x" +++'],
+  load: [
+    { region: 0, a: 8, length: 4, ret: 4, val: 5, flags: recordFlags.INLINE },
+    'load(/dev/x BAR0+0x8, 4) = 4 [0x5]',
+  ],
+  store: [
+    { region: 0, a: 8, length: 4, ret: 4, val: 5, flags: recordFlags.INLINE },
+    'store(/dev/x BAR0+0x8, 4 [0x5]) = 4',
+  ],
+  mprotect: [{ a: 4096, length: 4096 }, 'mprotect(0x1000, 4096) = 0'],
+  more: [{}, '+++ lost'],
+  lost: [{ a: 1, length: 2 }, '+++ lost 2 records (1) +++'],
+};
+for (const [op, [spec, text]] of Object.entries(shown))
+  test(`${op} is shown`, () =>
+    inTemporary(async (dir) => {
+      const path = join(dir, 'a.vrr');
+      const m = new TraceMaker(path);
+      m.handle(1, op === 'ioctl' ? 'container' : 'device', { fd: 3, path: '/dev/x' });
+      m.event({ handle: 1, fd: 3, op: op as Op, ...spec });
+      m.finish();
+      const io = listen();
+      await show({ path, range: [], json: false, follow: false }, io);
+      assert.match(io.stdout(), text);
+    }));
 
 test('following prints what comes while it is recorded, and ends with the recording', () =>
   inTemporary(async (dir) => {
