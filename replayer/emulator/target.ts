@@ -4,8 +4,8 @@
 import { agentFlags } from '../../schema/agent.ts';
 import { TraceError } from '../../schema/errors.ts';
 import type { Trace } from '../../traces/trace.ts';
-import type { Part, Reply, Request, Slot, Target } from '../target.ts';
-import { AddressSpaceOfCaller, type Range } from './address-space.ts';
+import type { Reply, Request, Slot, Target } from '../target.ts';
+import { AddressSpaceOfCaller } from './address-space.ts';
 import type { DeviceSpec } from './build.ts';
 import type { Caller } from './caller.ts';
 import { Emulator, type EmulatorOptions } from './emulator.ts';
@@ -14,13 +14,9 @@ import { errno } from './failed.ts';
 import { OpenFile, POLLIN, POLLNVAL, POLLOUT } from './file.ts';
 import { profileOf } from './profiles/list.ts';
 import { recordedDevices } from './recorded-devices.ts';
+import { Slots } from './slots.ts';
 
 type Open = OpenFile | EventCounter;
-type Kept =
-  | { readonly kind: 'fd'; readonly fd: number }
-  | { readonly kind: 'id'; readonly id: number }
-  | { readonly kind: 'memory'; readonly range: Range };
-
 const POLLFD = 8; // {s32 fd, s16 events, s16 revents}
 const MAP_SHARED = 1; // also a bit of MAP_SHARED_VALIDATE
 const FIRST_FD = 3;
@@ -41,7 +37,7 @@ export class EmulatorTarget implements Target, Caller {
   readonly process = 1;
   readonly memlock = null;
   readonly memory = new AddressSpaceOfCaller();
-  private readonly slots = new Map<Slot, Kept>();
+  private readonly slots = new Slots();
   private readonly fds = new Map<number, Open>();
 
   constructor(specs: readonly DeviceSpec[], options: EmulatorOptions = {}) {
@@ -107,7 +103,7 @@ export class EmulatorTarget implements Target, Caller {
       case 'poll':
         return this.poll(q, given);
       case 'fcntl':
-        return { ret: this.fdOf(q.subject) === undefined ? no('EBADF') : 0 };
+        return { ret: this.slots.fd(q.subject) === undefined ? no('EBADF') : 0 };
       case 'memory':
         this.slots.set(q.subject, { kind: 'memory', range: this.memory.reserve(q.a, q.b === 1n) });
         return { ret: 0 };
@@ -127,12 +123,8 @@ export class EmulatorTarget implements Target, Caller {
     }
   }
 
-  private fdOf(slot: Slot): number | undefined {
-    const kept = this.slots.get(slot);
-    return kept?.kind === 'fd' ? kept.fd : undefined;
-  }
   private openOf(slot: Slot): Open | undefined {
-    const fd = this.fdOf(slot);
+    const fd = this.slots.fd(slot);
     return fd === undefined ? undefined : this.fds.get(fd);
   }
   private made(slot: Slot, file: Open): Done {
@@ -152,7 +144,7 @@ export class EmulatorTarget implements Target, Caller {
     return this.made(q.subject, file);
   }
   private closed(slot: Slot): Done {
-    const fd = this.fdOf(slot);
+    const fd = this.slots.fd(slot);
     const file = fd === undefined ? undefined : this.fds.get(fd);
     if (fd === undefined || !file) return { ret: no('EBADF') };
     this.slots.delete(slot);
@@ -171,46 +163,13 @@ export class EmulatorTarget implements Target, Caller {
       const says = given.length >= 4 ? given.readUInt32LE() : 0;
       arg = Buffer.alloc(says > given.length && says <= ROOM_MAX ? says : given.length);
       given.copy(arg);
-      const wrong = this.prepare(q.parts, arg, buffers);
+      const wrong = this.slots.prepare(q.parts, arg, this.memory, buffers);
       if (wrong) return { ret: no(wrong), arg: given };
       address = this.memory.pass(arg);
     }
     const ret = file instanceof OpenFile ? this.emulator.ioctl(this, file, Number(q.a), address) : no('ENOTTY');
-    if (ret >= 0) this.keep(q.parts, arg, ret);
+    if (ret >= 0) this.slots.keep(q.parts, arg, ret);
     return { ret, arg: arg?.subarray(0, given?.length ?? 0) ?? null, buffers };
-  }
-
-  /** Writes numbers and addresses into the argument; the error where a slot is empty. */
-  private prepare(parts: readonly Part[], arg: Buffer, buffers: Map<number, Buffer>): string | null {
-    for (const part of parts) {
-      if (part.kind === 'buffer' || part.kind === 'zeroes') {
-        const bytes = part.kind === 'buffer' ? Buffer.from(part.bytes) : Buffer.alloc(part.length);
-        buffers.set(part.at, bytes);
-        arg.writeBigUInt64LE(this.memory.pass(bytes), part.at);
-      } else if (part.kind === 'fd' && part.at !== 'ret') {
-        const fd = this.fdOf(part.slot);
-        if (fd === undefined) return 'EBADF';
-        arg.writeInt32LE(fd, part.at);
-      } else if (part.kind === 'id' && part.at !== 'ret') {
-        const kept = this.slots.get(part.slot);
-        if (kept?.kind !== 'id') return 'ENOENT';
-        arg.writeUInt32LE(kept.id, part.at);
-      } else if (part.kind === 'address') {
-        const kept = this.slots.get(part.slot);
-        if (kept?.kind !== 'memory') return 'EFAULT';
-        arg.writeBigUInt64LE(BigInt.asUintN(64, kept.range.start + part.delta), part.at);
-      }
-    }
-    return null;
-  }
-
-  private keep(parts: readonly Part[], arg: Buffer | null, ret: number): void {
-    for (const part of parts) {
-      if (part.kind !== 'keepFd' && part.kind !== 'keepId') continue;
-      const value = part.at === 'ret' ? ret : (arg?.readInt32LE(part.at) ?? -1);
-      if (part.kind === 'keepId') this.slots.set(part.slot, { kind: 'id', id: value >>> 0 });
-      else if (value >= 0) this.slots.set(part.slot, { kind: 'fd', fd: value });
-    }
   }
 
   private read(q: Request): Done {
@@ -267,21 +226,21 @@ export class EmulatorTarget implements Target, Caller {
     return { ret: 0 };
   }
   private munmap(q: Request): Done {
-    const kept = this.slots.get(q.subject);
-    if (kept?.kind !== 'memory' || q.a > kept.range.length) return { ret: no('EFAULT') };
-    return q.a === 0n && q.b >= kept.range.length ? this.free(q.subject) : { ret: 0 };
+    const range = this.slots.range(q.subject);
+    if (!range || q.a > range.length) return { ret: no('EFAULT') };
+    return q.a === 0n && q.b >= range.length ? this.free(q.subject) : { ret: 0 };
   }
   private free(slot: Slot): Done {
-    const kept = this.slots.get(slot);
-    if (kept?.kind !== 'memory') return { ret: no('EFAULT') };
+    const range = this.slots.range(slot);
+    if (!range) return { ret: no('EFAULT') };
     this.slots.delete(slot);
-    this.memory.free(kept.range);
+    this.memory.free(range);
     return { ret: 0 };
   }
   private peekOrPoke(q: Request, given: Buffer | null): Done {
-    const kept = this.slots.get(q.subject);
-    if (kept?.kind !== 'memory') return { ret: no('EFAULT') };
-    const address = kept.range.start + q.a;
+    const range = this.slots.range(q.subject);
+    if (!range) return { ret: no('EFAULT') };
+    const address = range.start + q.a;
     if (q.op === 'poke') {
       const bytes = given ?? Buffer.alloc(0);
       return { ret: this.memory.write(address, bytes) ? bytes.length : no('EFAULT') };
@@ -293,7 +252,7 @@ export class EmulatorTarget implements Target, Caller {
   private poll(q: Request, given: Buffer | null): Done {
     if (!given) return { ret: no('EFAULT') };
     const fds = Buffer.from(given);
-    this.prepare(q.parts, fds, new Map());
+    this.slots.prepare(q.parts, fds, this.memory, new Map());
     const places = Array.from({ length: Math.floor(fds.length / POLLFD) }, (_, i) => i * POLLFD);
     const look = (): boolean => {
       for (const at of places) fds.writeInt16LE(this.ready(fds.readInt32LE(at), fds.readInt16LE(at + 4)), at + 6);
