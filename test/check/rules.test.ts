@@ -2,13 +2,14 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type RuleId, ruleOf, rules } from '../../schema/rules.ts';
+import { type RuleId, rules } from '../../schema/rules.ts';
 import type { Precedence } from '../../schema/states-v1.ts';
 import { type CheckReport, check, type Subject } from '../../traces/check/check.ts';
 import type { TraceEvent } from '../../traces/event.ts';
 import { Script } from './emulated.ts';
 import type { Act, Scenario } from './scenario.ts';
 import { scenarios } from './scenarios/all.ts';
+import { assertFound } from './verdict.ts';
 
 /** Rules that no trace shows to be broken, with the reason. */
 const undecidable: Partial<Record<RuleId, string>> = {};
@@ -33,33 +34,7 @@ function judge(s: Scenario): CheckReport {
 
 for (const s of scenarios)
   test(`${s.rule}: ${s.name}`, () => {
-    const report = judge(s);
-    const result = report.rules.find((r) => r.rule === s.rule);
-    const found = report.findings.filter((f) => f.rule === s.rule);
-    if (s.undecidable) assert.match(result?.undecidable.join('; ') ?? '', s.undecidable);
-    else if (s.finds.length === 0) {
-      assert.equal(
-        found.map((f) => f.text),
-        [],
-        'a clean trace has findings',
-      );
-      assert.equal(result?.outcome, 'held');
-      const others = report.findings.filter((f) => f.level === 'MUST' && !s.also?.includes(f.rule));
-      assert.equal(
-        others.map((f) => `${f.rule} ${f.text}`),
-        [],
-        'a clean trace breaks another rule',
-      );
-    } else {
-      assert.is(found.length, s.finds.length, found.map((f) => f.text).join('\n') || 'nothing was found');
-      for (const [i, want] of s.finds.entries()) {
-        const f = found[i];
-        assert.is(f?.level, want.level ?? ruleOf(s.rule).level);
-        assert.is(f?.who, want.who ?? ruleOf(s.rule).who);
-        if (want.says) assert.match(f?.text ?? '', want.says);
-        assert.ok((f?.place.event ?? 0) > 0 && f?.source);
-      }
-    }
+    assertFound(s, judge(s));
   });
 
 for (const { id } of rules) {

@@ -1,19 +1,17 @@
 // `vfio-rr check`: opens the traces, judges them, prints the report and gives the verdict.
 
 import { exitCodes, TraceError } from '../../schema/errors.ts';
-import { type MmioMode, mmioModes } from '../../schema/event.ts';
 import { atLeast, type Level } from '../../schema/rule.ts';
 import { rules } from '../../schema/rules.ts';
 import { type Precedence, precedences } from '../../schema/states-v1.ts';
-import { eventLine } from '../format/line.ts';
 import type { Io } from '../io.ts';
-import { Names } from '../names.ts';
 import { openTrace, type Trace } from '../trace.ts';
-import { type CheckReport, check, type Subject } from './check.ts';
+import { type CheckReport, check } from './check.ts';
 import { junitReport } from './report-junit.ts';
 import { sarifReport } from './report-sarif.ts';
 import { textReport } from './report-text.ts';
 import { open, whoText } from './rule-words.ts';
+import { subjectOf } from './subject.ts';
 import { readWaivers } from './waivers.ts';
 
 export interface CheckArguments {
@@ -23,20 +21,6 @@ export interface CheckArguments {
   readonly level: Level;
   readonly waivers: string | undefined;
   readonly precedence: string | undefined;
-}
-
-function subjectOf(trace: Trace): Subject {
-  const names = new Names(trace);
-  const { meta } = trace;
-  const mmio = String(meta.get('mmio') ?? '');
-  return {
-    name: trace.path,
-    events: trace.events(),
-    line: (event) => eventLine(event, names),
-    deviceName: (handle) => trace.handles.get(trace.resolve(handle))?.name ?? '',
-    mmio: mmio in mmioModes ? (mmio as MmioMode) : null,
-    lost: Number(meta.get('lost') ?? 0),
-  };
 }
 
 function precedenceOf(named: string | undefined, traces: readonly Trace[]): Precedence | null {
