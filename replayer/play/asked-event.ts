@@ -2,7 +2,7 @@
 
 import { leaves } from '../../schema/decode.ts';
 import { recordFlags } from '../../schema/event.ts';
-import { compareEvents, type FieldDifference, layoutOf } from '../../traces/compare.ts';
+import { type Comparison, compareEvents, layoutOf } from '../../traces/compare.ts';
 import type { TraceEvent } from '../../traces/event.ts';
 import { plain } from '../../traces/trace.ts';
 import type { CallerMemory } from '../emulator/caller.ts';
@@ -43,7 +43,7 @@ function small(bytes: Buffer | null): bigint | null {
 }
 
 /** `call` in the clothes of `like`: same answer, its own question. */
-export function eventOf(call: Call, memory: CallerMemory, like: TraceEvent): TraceEvent {
+function eventOf(call: Call, memory: CallerMemory, like: TraceEvent): TraceEvent {
   const input = argumentOf(call, memory, like);
   const sameString =
     like.call?.arg.kind === 'string' &&
@@ -58,18 +58,20 @@ export function eventOf(call: Call, memory: CallerMemory, like: TraceEvent): Tra
   };
 }
 
-/** Why the recorded call does not answer `call`; empty: it does. */
-export function whyNot(call: Call, memory: CallerMemory, like: TraceEvent): readonly FieldDifference[] {
+/** Why the recorded call does not answer `call`; no differences: it does, and `masked` says how well. */
+export function whyNot(call: Call, memory: CallerMemory, like: TraceEvent): Comparison {
+  const only = (field: string, expected: string, actual: string): Comparison => ({
+    differences: [{ field, expected, actual }],
+    masked: [],
+  });
   if (like.op === 'ioctl' && like.call?.arg.kind === 'value' && like.a !== null && like.a !== call.arg)
-    return [{ field: 'argument', expected: `${like.a}`, actual: `${call.arg}` }];
-  if (like.op === 'open' || like.op === 'mmap') return [];
-  const asked = eventOf(call, memory, like);
-  if (like.op === 'write' && like.length !== call.length)
-    return [{ field: 'length', expected: `${like.length}`, actual: `${call.length}` }];
-  return compareEvents(like, asked, {
+    return only('argument', `${like.a}`, `${call.arg}`);
+  if (like.op === 'open' || like.op === 'mmap') return { differences: [], masked: [] };
+  if (like.op === 'write' && like.length !== call.length) return only('length', `${like.length}`, `${call.length}`);
+  return compareEvents(like, eventOf(call, memory, like), {
     inputs: true,
     canon: (_side, leaf) => (leaf.field.means === 'object' ? `${leaf.value}` : undefined),
-  }).differences;
+  });
 }
 
 /**

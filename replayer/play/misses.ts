@@ -101,7 +101,7 @@ export class Misses {
           ]),
     ];
     const comparable = call.op !== 'ioctl' || e.feature === call.feature;
-    const content = comparable ? whyNot(call, memory, e) : [];
+    const content = comparable ? whyNot(call, memory, e).differences : [];
     if (place.length === 0 && content.length === 0)
       return [{ field: 'turn', expected: 'another call first', actual: 'it' }];
     return [...(call.op === 'mmap' || call.op === 'read' || call.op === 'write' ? [] : place), ...content];

@@ -57,7 +57,8 @@ export class RecordedMachine implements Machine {
 
   open(caller: Caller, path: string, _flags: number): number {
     const kept = this.recording.opens.get(path);
-    const id = kept?.ids[kept.next];
+    const again = this.matching === 'register' ? kept?.ids.at(-1) : undefined;
+    const id = kept?.ids[kept.next] ?? again;
     if (!kept || id === undefined) {
       this.misses.open(path);
       return kept ? -errno('EBUSY') : -errno('ENOENT');
@@ -169,7 +170,7 @@ export class RecordedMachine implements Machine {
       const id = this.nextOf(queue);
       if (id === undefined || queue.keys[queue.next] !== key) continue;
       const e = this.event(id);
-      if (whyNot(call, caller.memory, e).length > 0) continue;
+      if (whyNot(call, caller.memory, e).differences.length > 0) continue;
       queue.next++;
       this.threads.set(caller.thread, thread);
       this.use(id);
@@ -194,24 +195,22 @@ export class RecordedMachine implements Machine {
     const kept = lane.byKey.get(key);
     if (!kept) return undefined;
     while (kept.next < kept.ids.length - 1 && this.recording.used.has(kept.ids[kept.next] as number)) kept.next++;
-    let again: TraceEvent | undefined;
     // Unused ones from here on, then those before: a poll reads the same register more often than it was recorded.
     const order = [
       ...kept.ids.slice(kept.next, kept.next + LOOK),
       ...kept.ids.slice(0, kept.next).slice(-LOOK).reverse(),
     ];
+    let best: { e: TraceEvent; cost: number } | undefined;
     for (const id of order) {
-      const used = this.recording.used.has(id);
-      if (used && again) continue;
       const e = this.event(id);
-      if (whyNot(call, caller.memory, e).length > 0) continue;
-      if (!used) {
-        this.use(id);
-        return e;
-      }
-      again = e;
+      const { differences, masked } = whyNot(call, caller.memory, e);
+      // The same buffer sizes weigh more than being unused.
+      const cost = 2 * masked.length + (this.recording.used.has(id) ? 1 : 0);
+      if (differences.length === 0 && (!best || cost < best.cost)) best = { e, cost };
+      if (best?.cost === 0) break;
     }
-    return again;
+    if (best) this.use(best.e.id);
+    return best?.e;
   }
 
   private data(e: TraceEvent): Buffer | number {

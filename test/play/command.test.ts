@@ -1,0 +1,70 @@
+// Bad input: one sentence and the right exit code.
+// timeout: 240
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { client, makeClients, vfioRr } from './run.ts';
+
+const test = suite('play: bad input');
+const dir = mkdtempSync(join(tmpdir(), 'vfio-rr-test-'));
+const noTrace = join(dir, 'no-trace.vrr');
+writeFileSync(noTrace, 'text');
+
+test.before(makeClients);
+test.after(() => rmSync(dir, { recursive: true, force: true }));
+
+const cases: readonly [string, string[], number, RegExp][] = [
+  ['no program', ['--emulate', 'edu'], 2, /name the program behind --/],
+  ['nothing to answer', ['--', 'true'], 2, /Name a trace, or --emulate PROFILE/],
+  ['unknown profile', ['--emulate', 'nix', '--', 'true'], 2, /no emulated device is called 'nix'; there are edu, /],
+  ['a name that is no address', ['--emulate', 'edu:zz', '--', 'true'], 2, /a PCI device is called like 0000:00:04\.0/],
+  ['a name that is no UUID', ['--emulate', 'serial:1', '--', 'true'], 2, /called by a UUID/],
+  ['trace and emulator', [noTrace, '--emulate', 'edu', '--', 'true'], 2, /leave one of them out/],
+  ['--fault with a trace', [noTrace, '--fault', 'pread=EIO', '--', 'true'], 2, /--fault and --seed go with --emulate/],
+  ['--match without a trace', ['--emulate', 'edu', '--match', 'strict', '--', 'true'], 2, /--match goes with a trace/],
+  ['no such trace', [join(dir, 'none'), '--', 'true'], 2, /no file /],
+  ['not a trace', [noTrace, '--', 'true'], 3, /is not a trace/],
+  ['a fault rule that is none', ['--emulate', 'edu', '--fault', 'FOO', '--', 'true'], 2, /fault 'FOO' is not /],
+  ['--memlock', ['--emulate', 'edu', '--memlock', 'much', '--', 'true'], 2, /give a number of bytes, or none/],
+  ['no such program', ['--emulate', 'edu', '--', 'no-such-program'], 2, /no program no-such-program/],
+  ['a program without VFIO', ['--emulate', 'edu', '--', 'true'], 1, /made no call on a VFIO device/],
+  [
+    'a fault whose turn never comes',
+    ['--emulate', 'edu:0000:00:04.0', '--fault', 'pread=EIO@9999', '--', client('edu-group')],
+    1,
+    /fault pread=EIO@9999: its turn never came/,
+  ],
+];
+for (const [name, args, code, said] of cases) {
+  test(name, async () => {
+    const ran = await vfioRr(['play', ...args], 30);
+    assert.match(ran.err, said);
+    assert.not.match(ran.err, /\n {4}at /, 'no stack trace');
+    assert.is(ran.code, code);
+  });
+}
+
+test('a call that the emulator lacks fails as in a kernel without it, and is listed', async () => {
+  const ran = await vfioRr(['play', '--emulate', 'edu:0000:00:04.0', '--', client('edu-group')]);
+  assert.match(ran.out, /an unknown request = -1 ENOTTY/);
+  assert.match(ran.err, /answered ENOTTY, as a kernel without them would: 0x3bc7 on device/);
+  assert.is(ran.code, 0);
+});
+
+test("the program's exit code is the command's", async () => {
+  const ran = await vfioRr([
+    'play',
+    '--emulate',
+    'edu:0000:00:04.0',
+    '--',
+    'sh',
+    '-c',
+    `${client('edu-group')} >&2; exit 42`,
+  ]);
+  assert.is(ran.code, 42);
+});
+
+test.run();

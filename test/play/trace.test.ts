@@ -1,0 +1,75 @@
+// A trace answers the program that was recorded, and says what it cannot answer.
+// timeout: 240
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { client, makeClients, vfioRr } from './run.ts';
+
+const test = suite('play: a trace answers');
+const dir = mkdtempSync(join(tmpdir(), 'vfio-rr-test-'));
+const EDU = ['--emulate', 'edu:0000:00:04.0'];
+
+test.before(makeClients);
+test.after(() => rmSync(dir, { recursive: true, force: true }));
+
+async function recorded(name: string): Promise<{ path: string; out: string }> {
+  const path = join(dir, `${name}.vrr`);
+  const ran = await vfioRr(['play', ...EDU, '--record', path, '--force', '--', client(name)]);
+  assert.is(ran.code, 0, ran.err);
+  return { path, out: ran.out };
+}
+
+for (const name of ['threads', 'errors'])
+  test(`${name}: the same bytes for the same calls, interrupts included`, async () => {
+    const { path, out } = await recorded(name);
+    const again = await vfioRr(['play', path, '--', client(name)]);
+    assert.is(again.out, out, again.err);
+    assert.is(again.code, 0);
+    assert.not.match(again.err, /no answer|out of order/);
+  });
+
+test('register: what is read more often than recorded is answered again; strict: it is not', async () => {
+  const path = join(dir, 'describe.vrr');
+  const command = [client('describe'), 'group', '0000:00:04.0'];
+  const first = await vfioRr(['play', ...EDU, '--record', path, '--', ...command]);
+  assert.is(first.code, 0, first.err);
+  const twice = ['--', 'sh', '-c', `${command.join(' ')}; ${command.join(' ')}`];
+  const loose = await vfioRr(['play', path, '--match', 'register', ...twice], 30);
+  assert.is(loose.out, first.out + first.out, loose.err);
+  assert.is(loose.code, 0);
+  const strict = await vfioRr(['play', path, ...twice], 30);
+  assert.is.not(strict.out, first.out + first.out);
+  assert.match(strict.err, /opened \/dev\/vfio\/vfio more often than the trace did/);
+  assert.is.not(strict.code, 0);
+});
+
+test('another program: each miss names the nearest recorded calls and why not', async () => {
+  const { path } = await recorded('edu-group');
+  const other = await vfioRr(['play', path, '--', client('errors')], 30);
+  assert.is(other.code, 1);
+  assert.match(other.err, /VFIO_SET_IOMMU has no answer in the trace; nearest:/);
+  assert.match(other.err, /argument: recorded 3, asked 1/);
+  assert.match(other.err, /calls had no answer in the trace/);
+});
+
+test('another device: the trace says which it has', async () => {
+  const { path } = await recorded('edu-group');
+  const other = await vfioRr(['play', path, '--', client('edu-cdev')], 30);
+  assert.is(other.code, 1);
+  assert.match(
+    other.err,
+    /asks for \/dev\/iommu, which is not in the trace \(it has: \/dev\/vfio\/vfio, \/dev\/vfio\/\d+\)/,
+  );
+});
+
+test('what a device wrote by DMA is in no trace, and that is said', async () => {
+  const { path } = await recorded('edu-group');
+  const again = await vfioRr(['play', path, '--', client('edu-group')], 30);
+  assert.match(again.out, /wrong bytes after DMA/);
+  assert.match(again.err, /what the device wrote there is not in the trace/);
+});
+
+test.run();
