@@ -94,27 +94,6 @@ uint32_t fds_kind_of_link(const char *target)
 	return fds_kind_of_path(target);
 }
 
-bool fds_link(int fd, char target[256])
-{
-	if (process_filtered)
-		return false;
-	char path[32] = "/proc/self/fd/", digits[12];
-	int n = 0, at = 14, saved = errno;
-	unsigned left = (unsigned)fd;
-	do
-		digits[n++] = (char)('0' + left % 10);
-	while ((left /= 10));
-	while (n)
-		path[at++] = digits[--n];
-	path[at] = 0;
-	ssize_t length = readlink(path, target, 255);
-	errno = saved;
-	if (length < 0)
-		return false;
-	target[length] = 0;
-	return true;
-}
-
 void fds_attach(int fd, uint32_t entry, const char *target, int flags)
 {
 	rec_note(VRR_OP_ATTACH, fd, entry, 0, 0, 0, fds_value(entry), flags, target);
@@ -149,7 +128,7 @@ uint32_t fds_look(int fd, uint32_t entry, unsigned long request)
 		return 0;
 	char target[256];
 	uint32_t kind = 0, handle = fds_handle(entry);
-	bool certain = true, looked = fds_link(fd, target);
+	bool certain = true, looked = process_link(fd, target);
 	int flags = 0;
 	if (looked)
 		kind = fds_kind_of_link(target);

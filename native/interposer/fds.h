@@ -62,8 +62,6 @@ void fds_arm(int fd);
 uint32_t fds_kind_of_path(const char *path);
 /** Kind that the target of a /proc/self/fd link has, 0: none of ours. */
 uint32_t fds_kind_of_link(const char *target);
-/** Reads the link of a descriptor into target (NUL-terminated); false: no such, or a filter forbids to look. */
-bool fds_link(int fd, char target[256]);
 /** Writes an attach record for a descriptor that was there already; flags: record flags. */
 void fds_attach(int fd, uint32_t entry, const char *target, int flags);
 /** What an unwatched or candidate descriptor is, judged by its link and else by a request made on it. Enters it. */

@@ -49,22 +49,12 @@ static ssize_t read_done(struct rec *r, const void *buf, ssize_t ret)
 	return ret;
 }
 
-static uint64_t write_in(struct rec *r, const void *buf, size_t n)
+static void write_in(struct rec *r, const void *buf, size_t n)
 {
-	uint64_t value = 0;
 	if (!r->record)
-		return 0;
-	if (n > SMALL) {
-		too_big(n);
-		rec_chunk(r, VRR_WHERE_ARG, VRR_PHASE_IN, buf, kept(n), n);
-	} else if (guard_copy(&value, buf, n)) {
-		r->flags |= VRR_FLAG_SHORT;
-		value = 0;
-	} else {
-		r->flags |= VRR_FLAG_INLINE;
-		r->record->value = value;
-	}
-	return value;
+		return;
+	too_big(n);
+	rec_chunk(r, VRR_WHERE_ARG, VRR_PHASE_IN, buf, kept(n), n);
 }
 
 static ssize_t done(struct rec *r, uint64_t value, ssize_t ret)
@@ -76,59 +66,75 @@ static ssize_t done(struct rec *r, uint64_t value, ssize_t ret)
 	return ret;
 }
 
-ssize_t pread64(int fd, void *buf, size_t n, off64_t at)
+/* The bytes of a small read, after it. */
+static inline void brief_read_done(struct brief *r, const void *buf, ssize_t ret)
 {
-	if (unlikely(trap_on))
-		buf = trap_alias(buf, n);
-	uint32_t entry = fds_get(fd);
-	if (likely(!fds_recorded(entry)))
-		return REAL(pread64)(fd, buf, n, at);
-	struct rec r;
-	rec_begin(&r, VRR_OP_PREAD, fd, entry, (uint64_t)at, n, answer_room(n));
-	rec_enter(&r, answer_room(n));
-	return read_done(&r, buf, REAL(pread64)(fd, buf, n, at));
+	uint64_t value = 0;
+	if (ret == 4) /* what registers are read by */
+		memcpy(&value, buf, 4);
+	else if (ret > 0)
+		guard_copy(&value, buf, (size_t)ret);
+	rec_brief_end(r, rec_result(ret), value, ret > 0 ? VRR_FLAG_INLINE : 0);
 }
 
-ssize_t pwrite64(int fd, const void *buf, size_t n, off64_t at)
+static inline uint64_t brief_write_in(const void *buf, size_t n, int *flags)
 {
-	if (unlikely(trap_on))
-		buf = trap_alias(buf, n);
-	uint32_t entry = fds_get(fd);
-	if (likely(!fds_recorded(entry)))
-		return REAL(pwrite64)(fd, buf, n, at);
-	struct rec r;
-	rec_begin(&r, VRR_OP_PWRITE, fd, entry, (uint64_t)at, n, answer_room(n));
-	uint64_t value = write_in(&r, buf, n);
-	rec_enter(&r, 0);
-	return done(&r, value, REAL(pwrite64)(fd, buf, n, at));
+	uint64_t value = 0;
+	bool missed = guard_copy(&value, buf, n) != 0;
+	*flags = missed ? VRR_FLAG_SHORT : VRR_FLAG_INLINE;
+	return missed ? 0 : value;
 }
 
-ssize_t read(int fd, void *buf, size_t n)
-{
-	if (unlikely(trap_on))
-		buf = trap_alias(buf, n);
-	uint32_t entry = fds_get(fd);
-	if (likely(!fds_recorded(entry)))
-		return REAL(read)(fd, buf, n);
-	struct rec r;
-	rec_begin(&r, VRR_OP_READ, fd, entry, 0, n, answer_room(n));
-	rec_enter(&r, answer_room(n));
-	return read_done(&r, buf, REAL(read)(fd, buf, n));
-}
+#define READ(op, at, call)                                   \
+	uint32_t entry = fds_get(fd);                        \
+	if (unlikely(trap_on))                               \
+		buf = trap_alias(buf, n);                    \
+	if (likely(!fds_recorded(entry)))                    \
+		return call;                                 \
+	ssize_t ret;                                         \
+	if (n <= SMALL) {                                    \
+		struct brief b;                              \
+		rec_brief(&b, op, fd, entry, at, n, 0, 0);   \
+		ret = call;                                  \
+		brief_read_done(&b, buf, ret);               \
+		return ret;                                  \
+	}                                                    \
+	struct rec r;                                        \
+	rec_begin(&r, op, fd, entry, at, n, answer_room(n)); \
+	rec_enter(&r, answer_room(n));                       \
+	ret = call;                                          \
+	return read_done(&r, buf, ret);
 
-ssize_t write(int fd, const void *buf, size_t n)
-{
-	if (unlikely(trap_on))
-		buf = trap_alias(buf, n);
-	uint32_t entry = fds_get(fd);
-	if (likely(!fds_recorded(entry)))
-		return REAL(write)(fd, buf, n);
-	struct rec r;
-	rec_begin(&r, VRR_OP_WRITE, fd, entry, 0, n, answer_room(n));
-	uint64_t value = write_in(&r, buf, n);
-	rec_enter(&r, 0);
-	return done(&r, value, REAL(write)(fd, buf, n));
-}
+#define WRITE(op, at, call)                                        \
+	uint32_t entry = fds_get(fd);                              \
+	if (unlikely(trap_on))                                     \
+		buf = trap_alias(buf, n);                          \
+	if (likely(!fds_recorded(entry)))                          \
+		return call;                                       \
+	if (n <= SMALL) {                                          \
+		struct brief b;                                    \
+		int flags;                                         \
+		uint64_t value = brief_write_in(buf, n, &flags);   \
+		rec_brief(&b, op, fd, entry, at, n, value, flags); \
+		ssize_t ret = call;                                \
+		rec_brief_end(&b, rec_result(ret), value, flags);  \
+		return ret;                                        \
+	}                                                          \
+	struct rec r;                                              \
+	rec_begin(&r, op, fd, entry, at, n, answer_room(n));       \
+	write_in(&r, buf, n);                                      \
+	rec_enter(&r, 0);                                          \
+	return done(&r, 0, call);
+
+ssize_t pread64(int fd, void *buf, size_t n,
+		off64_t at){READ(VRR_OP_PREAD, (uint64_t)at, REAL(pread64)(fd, buf, n, at))}
+
+ssize_t pwrite64(int fd, const void *buf, size_t n,
+		 off64_t at){WRITE(VRR_OP_PWRITE, (uint64_t)at, REAL(pwrite64)(fd, buf, n, at))}
+
+ssize_t read(int fd, void *buf, size_t n){READ(VRR_OP_READ, 0, REAL(read)(fd, buf, n))}
+
+ssize_t write(int fd, const void *buf, size_t n){WRITE(VRR_OP_WRITE, 0, REAL(write)(fd, buf, n))}
 
 ssize_t pread(int fd, void *buf, size_t n, off_t at)
 {

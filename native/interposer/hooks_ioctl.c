@@ -66,15 +66,33 @@ static bool hide(const struct capture *c)
 	return true;
 }
 
+/* A request without an argument comes with whatever the register held. */
+static bool bare(const struct capture *c)
+{
+	return c->call->known && c->call->arg == VRR_ARG_NONE;
+}
+
+/* A request whose argument is a number, or none. */
+static int recorded_briefly(int fd, uint32_t entry, unsigned long request, void *argument, bool no_argument)
+{
+	struct brief r;
+	rec_brief(&r, VRR_OP_IOCTL, fd, entry, request, no_argument ? 0 : (uint64_t)(uintptr_t)argument, 0, 0);
+	int ret = REAL(ioctl)(fd, request, argument);
+	rec_brief_end(&r, rec_result(ret), 0, 0);
+	return ret;
+}
+
 static int recorded(int fd, uint32_t entry, unsigned long request, void *argument)
 {
+	if (_IOC_TYPE(request) != VFIO_TYPE && _IOC_DIR(request) == _IOC_NONE)
+		return recorded_briefly(fd, entry, request, argument, false);
 	struct capture c;
 	struct rec r;
 	capture_plan(&c, fds_kind(entry), request, argument);
+	if (!c.size && !c.makes)
+		return recorded_briefly(fd, entry, request, argument, bare(&c));
 	size_t room = capture_room(&c, false);
-	/* A request without an argument comes with whatever the register held. */
-	bool bare = c.call->known && c.call->arg == VRR_ARG_NONE;
-	rec_begin(&r, VRR_OP_IOCTL, fd, entry, request, bare ? 0 : (uint64_t)(uintptr_t)argument,
+	rec_begin(&r, VRR_OP_IOCTL, fd, entry, request, (uint64_t)(uintptr_t)argument,
 		  (uint32_t)(room < VRR_PAYLOAD_MAX ? room : VRR_PAYLOAD_MAX));
 	if (r.record)
 		capture_before(&c, &r);

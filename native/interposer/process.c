@@ -69,6 +69,27 @@ void process_forked(void)
 	rec_note(VRR_OP_PROCESS, -1, 0, process_pid, parent, 0, 0, 0, exe);
 }
 
+bool process_link(int fd, char target[256])
+{
+	if (process_filtered)
+		return false;
+	char path[32] = "/proc/self/fd/", digits[12];
+	int n = 0, at = 14, saved = errno;
+	unsigned left = (unsigned)fd;
+	do
+		digits[n++] = (char)('0' + left % 10);
+	while ((left /= 10));
+	while (n)
+		path[at++] = digits[--n];
+	path[at] = 0;
+	ssize_t length = readlink(path, target, 255);
+	errno = saved;
+	if (length < 0)
+		return false;
+	target[length] = 0;
+	return true;
+}
+
 /* A page apart, so that the kernel can wipe it in children. Without it only fork() itself is noticed. */
 static void make_page(void)
 {

@@ -2,7 +2,7 @@
  * The process and its threads: start, fork, thread numbers.
  *
  * Contract: process_start() is the only place that makes system calls for its own sake. After it, only
- * fds_look() does (readlink), and only while no seccomp filter is known to be in force.
+ * process_link() does (readlink), and only while no seccomp filter is known to be in force.
  */
 #ifndef VFIO_RR_PROCESS_H
 #define VFIO_RR_PROCESS_H
@@ -17,6 +17,8 @@ extern uint32_t process_pid;
 void process_forked(void);
 /** Thread number, read from the thread's own descriptor; 0 unknown. */
 uint32_t process_tid(void);
+/** Reads the link of a descriptor into target (NUL-terminated); false: no such, or a filter forbids to look. */
+bool process_link(int fd, char target[256]);
 /** Arranges that ring_thread_ends() runs when this thread ends. */
 void process_watch_thread(void *token);
 

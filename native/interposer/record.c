@@ -48,8 +48,7 @@ static void abandon(struct stream *s, const void *frame)
 
 static bool room_for(struct stream *s, uint32_t room)
 {
-	uint32_t left = s->segment ? ring_segment_size - s->used : 0;
-	return left >= (room < SPLIT_LEAST ? room : SPLIT_LEAST) || ring_next_segment(s);
+	return s->end - s->used >= (room < SPLIT_LEAST ? room : SPLIT_LEAST) || ring_next_segment(s);
 }
 
 static void note_dropped(struct thread *t, struct stream *s)
@@ -83,11 +82,12 @@ static bool begin_slowly(struct thread *t, struct stream *s, uint32_t room)
 	return true;
 }
 
-void rec_begin(struct rec *r, int op, int fd, uint32_t entry, uint64_t a, uint64_t b, uint32_t room)
+/* Goes into our own code: the stream that this thread writes now, with `room` bytes in its segment; NULL: not recorded.
+ */
+static inline struct stream *go_in(const void *frame, uint32_t room)
 {
-	r->record = NULL;
 	if (unlikely(!ring) || unlikely(!relaxed(&ring->recording)))
-		return;
+		return NULL;
 	struct thread *t = &ring_self;
 	uint32_t generation = *process_generation;
 	if (unlikely(generation != t->generation)) {
@@ -95,27 +95,116 @@ void rec_begin(struct rec *r, int op, int fd, uint32_t entry, uint64_t a, uint64
 			process_forked();
 		else
 			ring_reset();
-		generation = t->generation;
 	}
 	uint32_t level = t->depth;
 	if (unlikely(level >= LEVELS)) {
 		ring_lost(VRR_LOSS_NESTING, 1);
-		return;
+		return NULL;
 	}
 	t->depth = level + 1;
 	signal_fence();
 	struct stream *s = &t->level[level];
 	if (unlikely(s->waiting))
-		abandon(s, r);
-	room += sizeof(struct vrr_record);
-	if (unlikely(!s->segment || ring_segment_size - s->used < room || t->dropped || ring_damaged) &&
-	    !begin_slowly(t, s, room)) {
+		abandon(s, frame);
+	if (unlikely(s->end - s->used < room) && !begin_slowly(t, s, room)) {
 		signal_fence();
 		t->depth = level;
-		return;
+		return NULL;
 	}
+	/* Lines ahead of the writer, or the next record waits for them. */
+	__builtin_prefetch((char *)s->segment + s->used + 256, 1);
+	return s;
+}
+
+static inline void go_out(void)
+{
+	signal_fence();
+	ring_self.depth--;
+}
+
+/* The call is made now, outside our own code. */
+static inline void set_waiting(struct stream *s, struct vrr_record *record, const void *frame)
+{
+	if (likely(s->waiting < PENDING))
+		s->pending[s->waiting++] = (struct pending){record, frame};
+	go_out();
+}
+
+/* Back from the call, in our own code again; false: the record is not ours to complete any more. */
+static inline bool set_returned(struct stream *s, const struct vrr_record *record, uint32_t generation)
+{
+	if (unlikely(*process_generation != generation))
+		return false; /* a signal handler forked meanwhile, and this is the child */
+	if (likely(s->waiting && s->pending[s->waiting - 1].record == record)) {
+		s->waiting--;
+	} else {
+		/* Above it is what a handler left by longjmp(); not there: it was itself taken for abandoned. */
+		uint32_t i = s->waiting;
+		while (i && s->pending[i - 1].record != record)
+			i--;
+		if (i)
+			s->waiting = i - 1;
+		else if (s->waiting < PENDING)
+			return false;
+	}
+	ring_self.depth++;
+	signal_fence();
+	return true;
+}
+
+/* ---- records without chunks: half the price ---- */
+
+void rec_brief(struct brief *r, int op, int fd, uint32_t entry, uint64_t a, uint64_t b, uint64_t value, int flags)
+{
+	struct stream *s = go_in(r, sizeof(struct vrr_record));
+	r->record = NULL;
+	if (unlikely(!s))
+		return;
+	uint32_t at = s->used;
+	struct vrr_record *record = (void *)head_at(s->segment, at);
+	s->used = at + (uint32_t)sizeof *record;
+	end_at(s->segment, s->used);
+	record->enter = ring_now();
+	record->leave = 0;
+	record->ret = 0;
+	record->a = a;
+	record->b = b;
+	record->fd = fd;
+	record->handle = fds_handle(entry);
+	record->value = value;
+	release(&record->head, head(sizeof *record, op, flags, VRR_STATE_ENTERED));
+	r->record = record;
 	r->stream = s;
-	r->generation = generation;
+	r->generation = ring_self.generation;
+	r->op = (uint8_t)op;
+	set_waiting(s, record, r);
+}
+
+void rec_brief_end(struct brief *r, int64_t ret, uint64_t value, int flags)
+{
+	struct vrr_record *record = r->record;
+	if (unlikely(!record))
+		return;
+	uint64_t now = ring_now();
+	if (unlikely(!set_returned(r->stream, record, r->generation)))
+		return;
+	record->leave = now;
+	record->ret = ret;
+	record->value = value;
+	release(&record->head, head(sizeof *record, r->op, flags, VRR_STATE_DONE));
+	go_out();
+}
+
+/* ---- records ---- */
+
+void rec_begin(struct rec *r, int op, int fd, uint32_t entry, uint64_t a, uint64_t b, uint32_t room)
+{
+	struct stream *s = go_in(r, room + (uint32_t)sizeof(struct vrr_record));
+	r->record = NULL;
+	if (unlikely(!s))
+		return;
+	r->stream = s;
+	r->generation = ring_self.generation;
 	r->parts = 0;
 	r->op = (uint8_t)op;
 	r->flags = 0;
@@ -124,8 +213,6 @@ void rec_begin(struct rec *r, int op, int fd, uint32_t entry, uint64_t a, uint64
 				    ring_segment_size};
 	r->more.segment = NULL;
 	r->record = (void *)head_at(s->segment, s->used);
-	/* Lines ahead of the writer, or the next record waits for them. */
-	__builtin_prefetch((char *)r->record + 256, 1);
 	fixed_part(r->record, fd, fds_handle(entry), a, b);
 }
 
@@ -259,16 +346,7 @@ void rec_enter(struct rec *r, size_t reserve)
 		show_entered(r, reserve);
 	else
 		end_more(r);
-	if (s->waiting < PENDING)
-		s->pending[s->waiting++] = (struct pending){r->record, r};
-	signal_fence();
-	ring_self.depth--;
-}
-
-/* The record is not ours to complete any more. */
-static void drop(struct rec *r)
-{
-	r->record = NULL;
+	set_waiting(s, r->record, r);
 }
 
 void rec_leave(struct rec *r, int64_t ret)
@@ -276,24 +354,10 @@ void rec_leave(struct rec *r, int64_t ret)
 	if (!r->record)
 		return;
 	uint64_t now = ring_now();
-	struct stream *s = r->stream;
-	if (unlikely(*process_generation != r->generation))
-		return drop(r); /* a signal handler forked meanwhile, and this is the child */
-	struct pending *top = s->waiting ? &s->pending[s->waiting - 1] : NULL;
-	if (likely(top && top->record == r->record)) {
-		s->waiting--;
-	} else {
-		/* Above it is what a handler left by longjmp(); not there: it was itself taken for abandoned. */
-		uint32_t i = s->waiting;
-		while (i && s->pending[i - 1].record != r->record)
-			i--;
-		if (i)
-			s->waiting = i - 1;
-		else if (s->waiting < PENDING)
-			return drop(r);
+	if (unlikely(!set_returned(r->stream, r->record, r->generation))) {
+		r->record = NULL;
+		return;
 	}
-	ring_self.depth++;
-	signal_fence();
 	r->record->ret = ret;
 	__atomic_store_n(&r->record->leave, now, __ATOMIC_RELEASE);
 }
@@ -318,8 +382,7 @@ void rec_end(struct rec *r, uint64_t value)
 	if (trim) /* what comes next may overwrite where a reader of the longer record looks */
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 #endif
-	signal_fence();
-	ring_self.depth--;
+	go_out();
 }
 
 void rec_note(int op, int fd, uint32_t entry, uint64_t a, uint64_t b, int64_t ret, uint64_t value, int flags,

@@ -25,6 +25,7 @@ uint32_t ring_segment_size;
 static uint32_t segment_count;
 static uint64_t header_size, clock_hz;
 static bool clock_tsc;
+static uint64_t ours_populated;		/* tickets below it had their pages when this process started */
 static uint64_t gone_beat = UINT64_MAX; /* heartbeat that was waited for in vain */
 bool ring_damaged;
 __thread struct thread ring_self;
@@ -62,12 +63,19 @@ bool ring_open(const char *path)
 
 void ring_populate(void)
 {
-	uint64_t at = relaxed(&ring->taken), given = acquire(&ring->given), populated = relaxed(&ring->populated);
-	for (size_t done = 0; at < given && at < populated && done < POPULATE; at++, done += ring_segment_size) {
-		uint32_t index = relaxed(&queue[at % segment_count]);
-		if (index < segment_count)
-			madvise((char *)ring + header_size + (size_t)index * ring_segment_size, ring_segment_size,
-				MADV_POPULATE_WRITE);
+	uint64_t first = relaxed(&ring->taken), given = acquire(&ring->given);
+	uint64_t last = first + POPULATE / ring_segment_size;
+	if (last > given)
+		last = given;
+	for (uint64_t at = first; at < last;) {
+		/* Segments that lie one behind the other, as they do at the start, in one call. */
+		uint32_t index = relaxed(&queue[at % segment_count]), run = 1;
+		while (at + run < last && relaxed(&queue[(at + run) % segment_count]) == index + run)
+			run++;
+		char *segment = (char *)ring + header_size + (size_t)index * ring_segment_size;
+		if (index >= segment_count || madvise(segment, (size_t)run * ring_segment_size, MADV_POPULATE_WRITE))
+			break;
+		ours_populated = at += run;
 	}
 }
 
@@ -128,6 +136,7 @@ void ring_thread_ends(void *unused)
 		if (ring_self.level[i].segment)
 			release(&ring_self.level[i].segment->closed, 1);
 		ring_self.level[i].segment = NULL;
+		ring_self.level[i].used = ring_self.level[i].end = 0;
 	}
 }
 
@@ -188,7 +197,7 @@ static struct vrr_segment *take(uint64_t *ticket)
 		if (index >= segment_count)
 			return NULL;
 		struct vrr_segment *segment = (void *)((char *)ring + header_size + (size_t)index * ring_segment_size);
-		if (taken >= relaxed(&ring->populated) && !touch(segment))
+		if (taken >= relaxed(&ring->populated) && taken >= ours_populated && !touch(segment))
 			return NULL;
 		if (__atomic_compare_exchange_n(&ring->taken, &taken, taken + 1, false, __ATOMIC_ACQ_REL,
 						__ATOMIC_RELAXED)) {
@@ -203,6 +212,7 @@ bool ring_next_segment(struct stream *s)
 	if (s->segment)
 		release(&s->segment->closed, 1);
 	s->segment = NULL;
+	s->used = s->end = 0;
 	uint64_t ticket;
 	struct vrr_segment *segment = take(&ticket);
 	if (!segment)
@@ -220,6 +230,7 @@ bool ring_next_segment(struct stream *s)
 	end_at(segment, sizeof *segment);
 	release(&segment->ticket, ticket + 1);
 	s->used = sizeof *segment;
+	s->end = ring_segment_size;
 	s->segment = segment;
 	return true;
 }

@@ -34,6 +34,14 @@ struct rec {
 	void *data; /* the last chunk's bytes, if they are in one piece */
 };
 
+/** A record that has no chunks. */
+struct brief {
+	struct vrr_record *record; /* NULL: not recorded */
+	struct stream *stream;
+	uint32_t generation;
+	uint8_t op;
+};
+
 extern struct vrr_ring *ring;  /* NULL: pass everything through */
 extern uint32_t ring_capacity; /* bytes of a segment that one record may fill */
 
@@ -52,6 +60,10 @@ bool ring_fault(void *address);
 void ring_reset(void);
 /** The streams of this thread get no more records. */
 void ring_thread_ends(void *unused);
+
+/** The same for a call whose bytes fit the record itself: shown as ENTERED at once, then as DONE. */
+void rec_brief(struct brief *r, int op, int fd, uint32_t entry, uint64_t a, uint64_t b, uint64_t value, int flags);
+void rec_brief_end(struct brief *r, int64_t ret, uint64_t value, int flags);
 
 void rec_begin(struct rec *r, int op, int fd, uint32_t entry, uint64_t a, uint64_t b, uint32_t room);
 /** Appends bytes of the program's (fault-safe). total: how many there were. Returns bytes kept. */

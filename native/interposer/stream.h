@@ -13,6 +13,7 @@ struct pending {
 struct stream {
 	struct vrr_segment *segment;
 	uint32_t used; /* offset of the next record */
+	uint32_t end;  /* of the segment; 0 while there is none */
 	uint32_t id, part;
 	uint32_t waiting;
 	struct pending pending[PENDING];
