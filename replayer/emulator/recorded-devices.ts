@@ -73,6 +73,8 @@ export function recordedDevices(
     for (const h of f.handles) byHandle.set(h, recording);
     return recording;
   });
+  for (const { handle, index, offset, size, flags } of trace.regions)
+    byHandle.get(trace.resolve(handle))?.region(index, { offset, size, flags });
   let iommu: IommuSpec | null = null;
   let hardware: IommuSpec['hardware'] | null = null;
   for (const e of trace.events(everything)) {

@@ -3,7 +3,7 @@
 
 import type { Call } from '../../schema/call.ts';
 import { leaves } from '../../schema/decode.ts';
-import { irqSetFlags, pciRegions, vfio_irq_info, vfio_irq_set, vfio_region_info } from '../../schema/device.ts';
+import { irqSetFlags, pciRegions, vfio_irq_info, vfio_irq_set } from '../../schema/device.ts';
 import { fieldOf, type Means, type Struct } from '../../schema/layout.ts';
 import type { TraceEvent } from '../../traces/event.ts';
 import type { Trace } from '../../traces/trace.ts';
@@ -94,6 +94,11 @@ export class Recording {
   /** Handles on which calls work: opened through a group, or bound. */
   private readonly granted = new Set<number>();
 
+  /** A region as the trace's table has it. */
+  region(index: number, region: RecordedRegion): void {
+    this.regions.set(index, region);
+  }
+
   /** A call on the device. */
   add(e: TraceEvent, trace: Trace): void {
     if (e.ret === null) return;
@@ -120,12 +125,6 @@ export class Recording {
   private ioctl(e: TraceEvent, trace: Trace): void {
     const { output } = e;
     const worked = e.ret === 0 && output !== null;
-    if (worked && e.call?.name === 'VFIO_DEVICE_GET_REGION_INFO' && output.length >= vfio_region_info.size)
-      this.regions.set(output.readUInt32LE(at(vfio_region_info, 'index')), {
-        offset: output.readBigUInt64LE(at(vfio_region_info, 'offset')),
-        size: output.readBigUInt64LE(at(vfio_region_info, 'size')),
-        flags: output.readUInt32LE(at(vfio_region_info, 'flags')),
-      });
     if (worked && e.call?.name === 'VFIO_DEVICE_GET_IRQ_INFO' && output.length >= vfio_irq_info.size)
       this.irqs.set(output.readUInt32LE(at(vfio_irq_info, 'index')), output.readUInt32LE(at(vfio_irq_info, 'count')));
     if (e.call?.name === 'VFIO_DEVICE_SET_IRQS' && e.ret === 0) this.wire(e, trace);
