@@ -25,6 +25,7 @@ void edu_config_space(struct device *d)
 	check("whole configuration space", (uint64_t)pread(d->fd, space, sizeof(space), (off_t)d->offset[CONFIG]), 256);
 	region_write(d, CONFIG, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
 	check("command", region_read(d, CONFIG, PCI_COMMAND, 2), PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	region_write(d, EDU_BAR, EDU_IRQ_ACK, ~0u, 4); /* what a program before us left; the device has no reset */
 	region_write(d, CONFIG, PCI_BASE_ADDRESS_0, ~0u, 4);
 	check("size mask of BAR 0", region_read(d, CONFIG, PCI_BASE_ADDRESS_0, 4), 0xfff00000);
 	for (uint64_t at = region_read(d, CONFIG, PCI_CAPABILITY_LIST, 1); at; at = region_read(d, CONFIG, at + 1, 1))

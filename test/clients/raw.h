@@ -33,5 +33,5 @@ static inline long raw_call(long number, long a, long b, long c, long d, long e)
 #define read(fd, buf, n) ((ssize_t)raw_call(SYS_read, (fd), (long)(buf), (long)(n), 0, 0))
 #define write(fd, buf, n) ((ssize_t)raw_call(SYS_write, (fd), (long)(buf), (long)(n), 0, 0))
 #define close(fd) ((int)raw_call(SYS_close, (fd), 0, 0, 0, 0))
-#define open(path, flags) ((int)raw_call(SYS_openat, AT_FDCWD, (long)(path), (flags), 0, 0))
+#define open(path, flags, ...) ((int)raw_call(SYS_openat, AT_FDCWD, (long)(path), (flags), (0, ##__VA_ARGS__), 0))
 #endif

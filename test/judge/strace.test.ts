@@ -22,6 +22,8 @@ const LOG = `
 131   dup2(3</dev/vfio/vfio>, 200)      = 200</dev/vfio/vfio>
 132   read(4<anon_inode:mtty_mig>,  <unfinished ...>
 132   +++ killed by SIGKILL +++
+131   fcntl(3</dev/vfio/vfio>, 0x406, 301) = 301</dev/vfio/vfio>
+131   fcntl(3</dev/vfio/vfio>, 0x2, 0)  = 0
 131   close(3</dev/vfio/vfio>)          = 0
 `;
 
@@ -40,6 +42,7 @@ test('takes the calls on VFIO files and no others', () => {
       [131, 'pread', 5, null, 2],
       [131, 'dup', 3, null, 200],
       [132, 'read', 4, null, null],
+      [131, 'dup', 3, null, 301],
       [131, 'close', 3, null, 0],
     ],
   );

@@ -10,14 +10,14 @@ import { expectStatus } from './run-program.ts';
 /** Larger ones do not belong into a repository. */
 const LARGEST = 200_000;
 
-function golden(client: Client): void {
+async function golden(client: Client): Promise<void> {
   if (!canRun(client)) throw new Skip(`this kernel has no ${client.needs}`);
   bindAll();
   prepare(client);
   // few rounds: the golden threads show the order of many threads, not its amount
   const argv = client.argv.map((arg) => (client.name.startsWith('threads') && arg === '50' ? '10' : arg));
   const trace = `/tmp/${client.name}.vrr`;
-  expectStatus(client.name, record(trace, argv));
+  expectStatus(client.name, await record(trace, argv, { own: true }));
   expectWhole(trace);
   if (statSync(trace).size > LARGEST) throw new Error(`${trace} has ${statSync(trace).size} bytes`);
   const folder = `${process.env.VM_OUT}/golden`;

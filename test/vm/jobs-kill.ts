@@ -5,10 +5,13 @@ import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import Database from 'better-sqlite3';
 
 import { bindAll, EDU } from './clients.ts';
+import { vfioRr } from './command.ts';
 import type { Job } from './job.ts';
-import { expectWhole, VFIO_RR } from './record.ts';
-import { ended, expectStatus, runProgram, sleep, startProgram } from './run-program.ts';
+import { expectWhole } from './record.ts';
+import { ended, expectStatus, sleep, startProgram } from './run-program.ts';
 
+/** The command in one file: sixty recorders start, and a start costs seconds here. */
+const RECORDER = ['node', 'native/build/vm/vfio-rr.mjs'];
 const STEADY = 'test/clients/build/steady';
 const THREADS = 3;
 /** Registers of steady.c's threads, as offsets in BAR 0 (edu.h). */
@@ -114,7 +117,7 @@ async function point(victim: Victim, seed: number): Promise<void> {
   const trace = `/tmp/killed-${victim}.vrr`;
   const noted = '/tmp/steady.notes';
   for (const path of [trace, noted]) rmSync(path, { force: true });
-  const recorder = startProgram([VFIO_RR, 'record', '-o', trace, '--', STEADY, noted, EDU]);
+  const recorder = startProgram([...RECORDER, 'record', '-o', trace, '--', STEADY, noted, EDU]);
   const program = await untilCalling(noted, recorder);
   await sleep(next() * 400);
   const kill = (pid: number): void => void process.kill(pid, 'SIGKILL');
@@ -130,7 +133,7 @@ async function point(victim: Victim, seed: number): Promise<void> {
   } else kill(program);
   await ended(recorder);
   for (let i = 0; i < 100 && steadyPid() !== null; i++) await sleep(20);
-  if (victim !== 'program') expectStatus('recover', runProgram([VFIO_RR, 'recover', trace]));
+  if (victim !== 'program') expectStatus('recover', await vfioRr(['recover', trace]));
   expectWhole(trace);
   expectComplete(trace, notes(noted));
   spawnSync('sh', ['-c', 'rm -f /dev/shm/*vfio-rr* /tmp/killed-*']);

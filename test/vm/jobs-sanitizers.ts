@@ -30,7 +30,7 @@ const env = {
   TSAN_OPTIONS: `exitcode=${FOUND}:halt_on_error=1`,
 };
 
-function sanitized(client: Client, sanitizers: string): void {
+async function sanitized(client: Client, sanitizers: string): Promise<void> {
   const before = plain(client);
   const [program, ...args] = client.argv as [string, ...string[]];
   const trace = `/tmp/${client.name}-${folder(sanitizers)}.vrr`;
@@ -38,7 +38,7 @@ function sanitized(client: Client, sanitizers: string): void {
   try {
     prepare(client);
     const argv = [program.replace('/build/', `/build/${folder(sanitizers)}/`), ...args];
-    const run = record(trace, argv, { env, seconds: 170 });
+    const run = await record(trace, argv, { env, seconds: 170 });
     if (/runtime error|Sanitizer/.test(run.err)) throw new Error(run.err.trim().slice(0, 1500));
     expectSameOutcome(before, run);
     expectWhole(trace);
@@ -52,7 +52,7 @@ const under = (sanitizers: string, which: (client: Client) => boolean): Job[] =>
     name: `${client.name} recorded under ${sanitizers}`,
     run: () => {
       if (!canRun(client)) throw new Skip(`this kernel has no ${client.needs}`);
-      sanitized(client, sanitizers);
+      return sanitized(client, sanitizers);
     },
   }));
 

@@ -1,14 +1,32 @@
 // Recording a program in the guest, and what a recording must satisfy whatever the program.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 
+import { vfioRr } from './command.ts';
 import { expectStatus, type Ran, type RunOptions, runProgram } from './run-program.ts';
 import { difference, straceCalls, straceOptions } from './strace.ts';
 import { traceCalls } from './trace-calls.ts';
 
 export const VFIO_RR = 'bin/vfio-rr';
 
-export function record(trace: string, argv: string[], options: RunOptions & { flags?: string[] } = {}): Ran {
-  return runProgram([VFIO_RR, 'record', '-o', trace, '--force', ...(options.flags ?? []), '--', ...argv], options);
+export interface RecordOptions extends RunOptions {
+  /** Of `record`, such as --mmio=pass. */
+  flags?: string[];
+  /** As a user would: by the installed command, in a process of its own. */
+  own?: boolean;
+}
+
+/** Records argv into a trace; what comes back is the recorded program's outcome, `err` with the recorder's words. */
+export async function record(trace: string, argv: string[], options: RecordOptions = {}): Promise<Ran> {
+  const flags = ['record', '-o', trace, '--force', ...(options.flags ?? [])];
+  if (options.own) return runProgram([VFIO_RR, ...flags, '--', ...argv], options);
+  const [input, out, err] = ['in', 'out', 'err'].map((name) => `/tmp/recorded.${name}`) as [string, string, string];
+  for (const path of [out, err]) rmSync(path, { force: true });
+  writeFileSync(input, options.input ?? '');
+  const limit = ['timeout', '-s', 'KILL', String(options.seconds ?? 60)];
+  const shell = ['sh', '-c', `exec "$0" "$@" <${input} >${out} 2>${err}`, ...limit, ...argv];
+  const run = await vfioRr([...flags, '--', ...shell], options.env);
+  const said = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8') : '');
+  return { ...run, out: said(out), err: said(err) + run.err };
 }
 
 /** Recorded under strace, which sees what the kernel saw. */
@@ -16,9 +34,16 @@ export function recordUnderStrace(
   trace: string,
   log: string,
   argv: string[],
-  options: RunOptions & { flags?: string[] } = {},
-): Ran {
+  options: RecordOptions = {},
+): Promise<Ran> {
   return record(trace, ['strace', ...straceOptions(log), ...argv], options);
+}
+
+/** Replays on the device of this kernel; the report of a divergence is the error's message. */
+export async function expectSameReplay(trace: string, result: string, own = false): Promise<void> {
+  const argv = ['replay', trace, '--on', 'device', '-o', result, '--force'];
+  const run = own ? runProgram([VFIO_RR, ...argv], { seconds: 120 }) : await vfioRr(argv);
+  expectStatus('replay', { ...run, err: `${run.err}\n${run.out}` });
 }
 
 /** Call for call what strace saw. Gives how many calls that is. */
@@ -39,9 +64,10 @@ export function expectWhole(trace: string): void {
 
 /** The same output and exit status. */
 export function expectSameOutcome(plain: Ran, recorded: Ran): void {
-  if (recorded.status !== plain.status || recorded.signal !== plain.signal)
+  const how = (r: Ran): string => `${r.signal ?? r.status}`;
+  if (how(recorded) !== how(plain))
     throw new Error(
-      `exit ${recorded.status ?? recorded.signal} where ${plain.status ?? plain.signal} was without the recorder: ${recorded.err.trim().slice(-400)}`,
+      `exit ${how(recorded)} where ${how(plain)} was without the recorder: ${recorded.err.trim().slice(-400)}`,
     );
   const a = plain.out.split('\n');
   const b = recorded.out.split('\n');

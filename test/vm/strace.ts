@@ -34,6 +34,7 @@ const opOf: Record<string, string> = {
   dup: 'dup',
   dup2: 'dup',
   dup3: 'dup',
+  fcntl: 'dup', // F_DUPFD and F_DUPFD_CLOEXEC; the others are no new descriptor
   mmap: 'mmap',
 };
 
@@ -68,6 +69,7 @@ export function straceCalls(text: string): Call[] {
     const called = /^(\w+)\((.*)$/.exec(rest);
     const op = called && opOf[called[1] as string];
     if (!called || !op) continue;
+    if (called[1] === 'fcntl' && !/^[^,]*, (0|0x406)[,)]/.test(called[2] as string)) continue;
     const args = called[2] as string;
     const file =
       op === 'mmap'
