@@ -15,7 +15,6 @@ function fieldAt(offset: bigint, length: number): V1Field {
   return f ? (f.name as V1Field) : 'odd';
 }
 
-export const running = (state: number): boolean => (state & v1Bits.RUNNING) !== 0;
 export const saving = (state: number): boolean => (state & v1StateMask) !== V1_ERROR && (state & v1Bits.SAVING) !== 0;
 export const resuming = (state: number): boolean =>
   (state & v1StateMask) !== V1_ERROR && (state & v1Bits.RESUMING) !== 0;
