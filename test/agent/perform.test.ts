@@ -8,7 +8,7 @@ import * as assert from 'uvu/assert';
 import { openDevice } from '../../replayer/device.ts';
 import type { Reply, Request, Target } from '../../replayer/target.ts';
 import { agentFlags } from '../../schema/agent.ts';
-import { arg, request, text } from './request.ts';
+import { agentPath, arg, request, text } from './request.ts';
 
 const { EBADF, EFAULT, ENOENT, ETIMEDOUT, EAGAIN, ENOTTY } = constants.errno;
 const EFD_NONBLOCK = 0o4000n;
@@ -16,7 +16,7 @@ const FIONREAD = 0x541bn;
 const dir = mkdtempSync(join(tmpdir(), 'vfio-rr-agent-'));
 let agent: Target;
 test.before(async () => {
-  agent = await openDevice();
+  agent = await openDevice({ agent: agentPath });
 });
 test.after(async () => {
   await agent.close();
@@ -215,6 +215,21 @@ test('a read goes on until the awaited bytes come', async () => {
   assert.is(replies[1]?.arg?.toString(), 'done');
   const [never] = await run(request('pread', 33, { ...until, timeout: 20, parts: [arg(Buffer.from('gone'))] }));
   assert.is(never?.arg?.toString(), 'done');
+});
+
+test('a buffer that is nowhere is EFAULT', async () => {
+  const path = join(dir, 'nowhere');
+  writeFileSync(path, 'abcd');
+  const nowhere = { b: 4n, flags: agentFlags.FAULT };
+  const replies = await run(
+    request('open', 34, { a: BigInt(files.O_RDWR), parts: [text(path)] }),
+    request('pread', 34, nowhere),
+    request('read', 34, nowhere),
+    request('pwrite', 34, nowhere),
+    request('write', 34, nowhere),
+  );
+  assert.equal(rets(replies).slice(1), [-EFAULT, -EFAULT, -EFAULT, -EFAULT]);
+  assert.is(readFileSync(path, 'utf8'), 'abcd');
 });
 
 test('links and directories of the host are told', async () => {

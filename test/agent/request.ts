@@ -9,3 +9,7 @@ export const request = (op: Request['op'], subject: number, fields: Partial<Requ
 });
 export const text = (s: string): Part => ({ kind: 'arg', bytes: Buffer.from(`${s}\0`) });
 export const arg = (bytes: Buffer): Part => ({ kind: 'arg', bytes });
+
+/** The agent under test: VFIO_RR_TEST_AGENT names one built otherwise (make -C native agent SAN=address,undefined). */
+export const agentPath =
+  process.env.VFIO_RR_TEST_AGENT ?? new URL('../../native/build/vfio-rr-agent', import.meta.url).pathname;

@@ -6,9 +6,8 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { encode, ReplyReader } from '../../replayer/frames.ts';
 import type { Request } from '../../replayer/target.ts';
-import { arg, request, text } from './request.ts';
+import { arg, agentPath as path, request, text } from './request.ts';
 
-const path = new URL('../../native/build/vfio-rr-agent', import.meta.url).pathname;
 const timeout = 20_000;
 const feed = (input: Buffer) => spawnSync(path, [], { input, timeout, maxBuffer: 1 << 28 });
 const repliesOf = (out: Buffer) => [...new ReplyReader().push(out)];
