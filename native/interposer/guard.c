@@ -204,7 +204,9 @@ static bool ours(int signal, const siginfo_t *info, ucontext_t *context)
 {
 	if (signal == SIGTRAP)
 		return trap_stepped(context);
-	if (signal == SIGBUS && ring_fault(info->si_addr))
+	uintptr_t pc = (uintptr_t)PC(context);
+	bool touching = pc >= (uintptr_t)guard_touch && pc < (uintptr_t)guard_untouched;
+	if (signal == SIGBUS && !touching && ring_fault(info->si_addr))
 		return true;
 	return resume(context) || (signal == SIGSEGV && trap_fault(info, context));
 }

@@ -25,6 +25,7 @@ uint32_t ring_segment_size;
 static uint32_t segment_count;
 static uint64_t header_size, clock_hz;
 static bool clock_tsc;
+static uint64_t full_until; /* no pages could be had; worth another look at that time */
 static uint64_t ours_populated;		/* tickets below it had their pages when this process started */
 static uint64_t gone_beat = UINT64_MAX; /* heartbeat that was waited for in vain */
 bool ring_damaged;
@@ -113,9 +114,7 @@ bool ring_fault(void *address)
 				 -1, 0);
 	if (put == MAP_FAILED)
 		return false;
-	ring_damaged = true;
-	if (page != start)
-		ring_lost(VRR_LOSS_RECORDER_GONE, 1);
+	ring_damaged = true; /* counted when the next call finds it: the header may be gone too */
 	return true;
 }
 
@@ -185,7 +184,9 @@ static struct vrr_segment *take(uint64_t *ticket)
 {
 	uint64_t taken = relaxed(&ring->taken);
 	for (;;) {
-		if (!relaxed(&ring->recording))
+		if (!relaxed(&ring->recording) || ring_damaged)
+			return NULL;
+		if (unlikely(relaxed(&full_until)) && ring_now() < relaxed(&full_until))
 			return NULL;
 		if (taken >= acquire(&ring->given)) {
 			if (!wait_for_segment(taken))
@@ -197,8 +198,10 @@ static struct vrr_segment *take(uint64_t *ticket)
 		if (index >= segment_count)
 			return NULL;
 		struct vrr_segment *segment = (void *)((char *)ring + header_size + (size_t)index * ring_segment_size);
-		if (taken >= relaxed(&ring->populated) && taken >= ours_populated && !touch(segment))
+		if (taken >= relaxed(&ring->populated) && taken >= ours_populated && !touch(segment)) {
+			__atomic_store_n(&full_until, ring_now() + clock_hz / 64, __ATOMIC_RELAXED);
 			return NULL;
+		}
 		if (__atomic_compare_exchange_n(&ring->taken, &taken, taken + 1, false, __ATOMIC_ACQ_REL,
 						__ATOMIC_RELAXED)) {
 			*ticket = taken;

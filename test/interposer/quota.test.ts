@@ -1,8 +1,12 @@
 // timeout: 180
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, truncateSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { losses } from '../../schema/event.ts';
-import { prepare, program, runPlain, runRecorded } from './run.ts';
+import { environment, losses } from '../../schema/event.ts';
+import { interposer, makeRing, prepare, program, runPlain, runRecorded, standin } from './run.ts';
 
 prepare();
 
@@ -22,5 +26,25 @@ test('no ring, or one that is none: everything passes through', () => {
     assert.is(ring.calls.length, 0);
   }
 });
+
+for (const size of [0, 200_000, 3 << 20])
+  test(`the ring file cut off to ${size} bytes underneath: the program goes on`, async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'vfio-rr-interposer-'));
+    try {
+      const path = makeRing(folder);
+      const child = spawn(program, ['loop', 'pread', '3000000'], {
+        env: { ...process.env, LD_PRELOAD: `${interposer}:${standin}`, [environment.ring]: path },
+        timeout: 60_000,
+        stdio: 'ignore',
+      });
+      const ended = new Promise((done) => child.on('exit', (code, signal) => done([code, signal])));
+      await new Promise((done) => setTimeout(done, 100));
+      assert.is(child.exitCode, null, 'cut off while it runs');
+      truncateSync(path, size);
+      assert.equal(await ended, [0, null]);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
 
 test.run();
