@@ -119,9 +119,6 @@ export class PciConfig {
   get command(): number {
     return this.bytes.readUInt16LE(pciRegs.COMMAND);
   }
-  setCommand(bits: number, on: boolean): void {
-    this.bytes.writeUInt16LE(on ? this.command | bits : this.command & ~bits, pciRegs.COMMAND);
-  }
 
   /** First open: what firmware left, and the user's writes are gone (vfio_config_init). */
   open(): void {
@@ -139,11 +136,5 @@ export class PciConfig {
       this.bytes[at + i] = ((this.bytes[at + i] as number) & ~mask) | ((bytes[i] as number) & mask);
     }
     return bytes.length;
-  }
-
-  /** A recorded device's own bytes over what was built. */
-  overlay(recorded: Buffer): void {
-    recorded.copy(this.bytes, 0, 0, Math.min(recorded.length, this.bytes.length));
-    this.bytes.copy(this.initial);
   }
 }

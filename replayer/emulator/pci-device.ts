@@ -86,8 +86,7 @@ export class PciDevice implements Driver, Bus {
     if (!gate.interrupts && this.model.asserted) this.interrupt(true);
   }
   reset(): void {
-    this.model.reset();
-    this.config.setCommand(pciCommand.MASTER, false);
+    this.model.reset(); // the kernel restores the configuration space after it
     this.hooks.restart();
   }
 

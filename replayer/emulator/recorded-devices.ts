@@ -2,7 +2,6 @@
 // chosen, the built-in one of a device that is known by its ids, or the trace's own description.
 
 import { iommuCaps, vfio_info_cap_header, vfio_iommu_type1_info } from '../../schema/container.ts';
-import { pciRegions } from '../../schema/device.ts';
 import { iommufdStructs } from '../../schema/iommufd.ts';
 import { paths } from '../../schema/kinds.ts';
 import { fieldOf } from '../../schema/layout.ts';
@@ -10,18 +9,14 @@ import type { TraceEvent } from '../../traces/event.ts';
 import { everything } from '../../traces/range.ts';
 import type { Trace } from '../../traces/trace.ts';
 import type { DeviceSpec } from './build.ts';
+import { builtIn } from './choose.ts';
 import type { EmulatorOptions } from './emulator.ts';
 import { type IommuSpec, kernels, vtd } from './host.ts';
 import type { Profile } from './profile.ts';
-import { edu } from './profiles/edu.ts';
-import { serial, serial1 } from './profiles/serial.ts';
-import { type RecordedDevice, Recording } from './recording.ts';
+import { Recording } from './recording.ts';
 
 const GROUP = new RegExp(`^${paths[2].prefix}(\\d+)$`);
 const CDEV = new RegExp(`^${paths[1].prefix}vfio(\\d+)$`);
-/** Vendor and device of those with a model: QEMU's edu, the kernel's mtty. */
-const EDU_ID = 0x11e81234;
-const SERIAL_ID = 0x32534348;
 
 interface Found {
   readonly name: string;
@@ -99,12 +94,6 @@ export function recordedDevices(
 
 /** A UUID rather than a PCI address. */
 const isMdev = (name: string): boolean => /^[0-9a-f]{8}-[0-9a-f-]+$/i.test(name);
-
-function builtIn(recorded: RecordedDevice): Profile | null {
-  if (recorded.id === EDU_ID) return edu;
-  if (recorded.id !== SERIAL_ID && !recorded.isSerial) return null;
-  return (recorded.regions.get(pciRegions.BAR1)?.size ?? 1n) > 0n ? serial : serial1;
-}
 
 function kernelOf(trace: Trace): EmulatorOptions {
   const host = trace.context('host') as { uname?: unknown } | undefined;

@@ -35,8 +35,6 @@ export interface RecordedStream {
 export interface RecordedDevice {
   /** Vendor and device as in the first four bytes of the configuration space; null: never read. */
   readonly id: number | null;
-  /** Its configuration space ends at 255, as the kernel's sample serial card's does. */
-  readonly isSerial: boolean;
   readonly regions: ReadonlyMap<number, RecordedRegion>;
   /** Interrupts by index. */
   readonly irqs: ReadonlyMap<number, number>;
@@ -170,7 +168,6 @@ export class Recording {
 
   device(): RecordedDevice {
     const { id, regions, irqs, asked, reads, writes, interrupts, streams } = this;
-    const isSerial = regions.get(pciRegions.CONFIG)?.size === 0xffn;
-    return { id, isSerial, regions, irqs, asked, reads, writes, interrupts, streams };
+    return { id, regions, irqs, asked, reads, writes, interrupts, streams };
   }
 }
