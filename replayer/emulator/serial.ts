@@ -33,6 +33,8 @@ const SHIFT = 40n;
 const OFFSET_MASK = (1n << SHIFT) - 1n;
 const CONFIG_SIZE = 0xff;
 const IO_BAR_SIZE = 8;
+/** The driver reads whatever lies behind a region; nothing asks for more than this of it. */
+const LENGTH_MAX = 1 << 20;
 const NUM_REGIONS = Object.keys(pciRegions).length;
 const NUM_IRQS = Object.keys(pciIrqs).length;
 /** Vendor, device (also as subsystem). */
@@ -209,6 +211,7 @@ export class Serial implements Driver {
   }
 
   read(pos: bigint, length: number): Buffer {
+    if (length > LENGTH_MAX) fail('EFAULT');
     const out = Buffer.alloc(length);
     for (const { region, at, from, size } of this.accesses(pos, length))
       if (region === pciRegions.CONFIG) this.config.copy(out, from, at, at + size);

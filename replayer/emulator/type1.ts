@@ -12,6 +12,9 @@ import type { Fields, User } from './user.ts';
 
 export const PAGE = 4096n;
 const U64_MAX = (1n << 64n) - 1n;
+/** DIRTY_BITMAP_PAGES_MAX, and what a bitmap is given memory for here: 1 TiB of 4 KiB pages. */
+const BITMAP_PAGES_MAX = (1n << 31n) - 1n;
+const BITMAP_PAGES_HELD = 1n << 28n;
 /** dma_entry_limit, a module parameter's default. */
 const DMA_ENTRY_LIMIT = 65535;
 
@@ -209,6 +212,9 @@ export class Type1 implements AddressSpace {
   }
 
   private freshBitmap(dma: Dma): Buffer {
+    const pages = dma.size / this.pgsize;
+    if (pages > BITMAP_PAGES_MAX) fail('EINVAL');
+    if (pages > BITMAP_PAGES_HELD) fail('ENOMEM');
     return Buffer.alloc(bitmapBytes(dma.size / this.pgsize) + 8);
   }
   private dirtyAll(dma: Dma): void {
