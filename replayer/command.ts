@@ -74,7 +74,7 @@ export async function replayTrace(
         const verdict = await replay({
           ...{ trace, target, places, until, speed: c.speed, masks: c.masks, raw: c.raw, stop: c.stop },
           ...{ patience: c.patience, settle: c.settle },
-          ...(result ? { seen: (expected, actual) => result.add(expected, actual) } : {}),
+          ...(result ? { seen: (expected, actual, dur) => result.add(expected, actual, dur) } : {}),
           ...(progress ? { progress: (done) => progress(done, total) } : {}),
         });
         result?.finish(verdict);

@@ -15,7 +15,8 @@ import type { Names } from './rename.ts';
 import type { Reply, Request } from './target.ts';
 
 export interface Outcome {
-  readonly actual: TraceEvent;
+  /** What the recorded call was here; null: the same in everything but its time. */
+  readonly actual: TraceEvent | null;
   readonly differences: readonly FieldDifference[];
   readonly masked: readonly (FieldDifference & { readonly mask: string })[];
 }
@@ -28,7 +29,7 @@ export const maskNames = {
 } as const;
 
 const reads: ReadonlySet<string> = new Set(['pread', 'read', 'load']);
-const same: Pick<Outcome, 'differences' | 'masked'> = { differences: [], masked: [] };
+const same: Outcome = { actual: null, differences: [], masked: [] };
 
 /** Object ids of the replay by what they stand for in the recording. */
 export class Ids {
@@ -63,7 +64,7 @@ function bytesAsValue(bytes: Buffer): bigint {
 }
 
 /** The reply as an event: the recorded call with the replay's answer. */
-export function actualOf(expected: TraceEvent, reply: Reply, main: Request): TraceEvent {
+function actualOf(expected: TraceEvent, reply: Reply, main: Request): TraceEvent {
   const e = plain(expected);
   const base = { ...e, ret: reply.ret, dur: reply.duration };
   if (reads.has(e.op)) {
@@ -137,8 +138,8 @@ export function match(
   { looping, placed }: Circumstances,
   m: Matching,
 ): Outcome {
+  if (plainlySame(expected, reply)) return same;
   const actual = actualOf(expected, reply, main);
-  if (plainlySame(expected, reply)) return { actual, ...same };
   if (expected.op === 'poll') return matchPoll(expected, reply, actual);
   learnIds(expected, reply, main, m);
   const options: CompareOptions = {

@@ -37,8 +37,8 @@ export interface ReplayOptions {
   readonly settle: number;
   /** End at the first divergence. */
   readonly stop: boolean;
-  /** Every call as the replay saw it; `actual` is null for what was not made. */
-  seen?(expected: TraceEvent, actual: TraceEvent | null): void;
+  /** Every call that was made: as the replay saw it, null where it was the same; `dur` in ns. */
+  seen?(expected: TraceEvent, actual: TraceEvent | null, dur: number): void;
   progress?(done: number): void;
 }
 
@@ -142,15 +142,13 @@ class Run {
       case 'noted':
         verdict.followed++;
         own(planned.before);
-        this.#o.seen?.(event, event);
+        this.#o.seen?.(event, null, 0);
         return;
       case 'skipped':
         this.finding.skip(event.id, planned.why);
-        this.#o.seen?.(event, null);
         return;
       case 'consequence':
         verdict.consequences++;
-        this.#o.seen?.(event, null);
         return;
       default:
         planned satisfies never;
@@ -185,12 +183,11 @@ class Run {
     if (!event || verdict.stopped) return;
     if (this.#planner.dead.has(event.handle)) {
       verdict.consequences++;
-      this.#o.seen?.(event, null);
       return;
     }
     const outcome = match(event, reply, request, circumstances, this.#matching);
     verdict.compared++;
-    this.#o.seen?.(event, outcome.actual);
+    this.#o.seen?.(event, outcome.actual, reply.duration);
     const name = (): string => callName(event, (flags) => featureOf(flags)?.name);
     for (const d of outcome.masked) this.finding.mask(event.id, name(), d);
     if (outcome.differences.length > 0) {

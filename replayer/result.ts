@@ -16,10 +16,12 @@ import type { Verdict } from './verdict.ts';
 /** Tables that a replay does not change. */
 const copied = ['process', 'thread', 'handle', 'region', 'site', 'payload', 'context'] as const;
 const COMMIT = 10_000;
+/** How much of an answer is the recorded one. */
+const Same = { NOTHING: 0, BYTES: 1, ALL: 2 } as const;
 
 export interface Result {
-  /** `actual` is null when the call was not made. */
-  add(expected: TraceEvent, actual: TraceEvent | null): void;
+  /** `actual` is null when it was the same; `dur` in ns. */
+  add(expected: TraceEvent, actual: TraceEvent | null, dur: number): void;
   finish(verdict: Verdict): void;
   abandon(): void;
 }
@@ -62,16 +64,19 @@ class Writer implements Result {
     this.#payload = this.#db.prepare('INSERT INTO payload (hash, size, codec, data) VALUES (NULL, ?, ?, ?)');
   }
 
-  add(expected: TraceEvent, actual: TraceEvent | null): void {
-    if (!actual) return;
+  add(expected: TraceEvent, actual: TraceEvent | null, dur: number): void {
     if (this.#pending++ % COMMIT === 0) this.#commit();
-    const dur = actual === expected ? 0 : (actual.dur ?? 0);
+    if (actual) this.#answer(expected, actual, dur);
+    else this.#row.run(expected.id, this.#clock, dur, null, null, null, Same.ALL);
+    this.#clock += dur;
+  }
+
+  #answer(expected: TraceEvent, actual: TraceEvent, dur: number): void {
     const same = equal(expected.output, actual.output);
     const outp = same || !actual.output || actual.val !== null ? null : this.#keep(actual.output);
     const width = Math.min(8, actual.output?.length ?? 8); // val is signed, of its own width
     const val = actual.val === null ? null : BigInt.asIntN(8 * (width || 8), actual.val);
-    this.#row.run(expected.id, this.#clock, dur, actual.ret, val, outp, same ? 1 : 0);
-    this.#clock += dur;
+    this.#row.run(expected.id, this.#clock, dur, actual.ret, val, outp, same ? Same.BYTES : Same.NOTHING);
     for (const m of actual.memory) if (m.phase === 'out' && m.bytes) this.#remember(expected, m);
   }
 
@@ -92,8 +97,9 @@ class Writer implements Result {
   }
 
   finish(verdict: Verdict): void {
-    this.#db.exec(`INSERT INTO main.event SELECT e.id, e.site, a.t, a.dur, e.a, a.ret, a.val,
-        e.inp, CASE WHEN a.same THEN e.outp ELSE a.outp END
+    this.#db.exec(`INSERT INTO main.event SELECT e.id, e.site, a.t, a.dur, e.a,
+        iif(a.same = ${Same.ALL}, e.ret, a.ret), iif(a.same = ${Same.ALL}, e.val, a.val),
+        e.inp, iif(a.same = ${Same.NOTHING}, a.outp, e.outp)
         FROM answer a JOIN source.event e ON e.id = a.id ORDER BY e.id;
       INSERT INTO main.made SELECT m.* FROM source.made m JOIN answer a ON a.id = m.event;
       INSERT INTO main.memory SELECT m.* FROM source.memory m JOIN answer a ON a.id = m.event

@@ -48,7 +48,7 @@ async function replayed(dir: string): Promise<string> {
   const verdict = await replay({
     ...{ trace, target, places: samePlaces(trace, new Map()), until: Number.MAX_SAFE_INTEGER, speed: 'fast' },
     ...{ masks: [], raw: false, patience: 100, settle: 0, stop: false },
-    seen: (expected, actual) => result.add(expected, actual),
+    seen: (expected, actual, dur) => result.add(expected, actual, dur),
   });
   result.finish(verdict);
   trace.close();
