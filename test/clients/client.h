@@ -10,7 +10,8 @@ void client_start(void);
 /* What main() returns: 0 when every call answered as it should, else 1. */
 int client_status(void);
 
-/* Prints `name = ret` or `name = -1 ENAME`; ret must be -1 with errno `want`, or anything else when want is 0. Gives ret. */
+/* Prints `name = ret` or `name = -1 ENAME`; ret must be -1 with errno `want`, or anything else when want is 0. Gives
+ * ret. */
 long expect(const char *name, long ret, int want);
 /* The same for a call whose answer is a descriptor: its number is not printed. */
 int expect_fd(const char *name, int fd, int want);

@@ -46,7 +46,7 @@ static void type1_info(struct device *d)
 void device_open_group(struct device *d)
 {
 	char path[256], link[256];
-	struct vfio_group_status status = { .argsz = sizeof(status) };
+	struct vfio_group_status status = {.argsz = sizeof(status)};
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "%s/iommu_group", d->sysfs);
@@ -59,7 +59,8 @@ void device_open_group(struct device *d)
 	d->container = expect_fd("open container", open("/dev/vfio/vfio", O_RDWR), 0);
 	check("VFIO_GET_API_VERSION", (uint64_t)ioctl(d->container, VFIO_GET_API_VERSION), VFIO_API_VERSION);
 	check("VFIO_CHECK_EXTENSION type1", (uint64_t)ioctl(d->container, VFIO_CHECK_EXTENSION, VFIO_TYPE1_IOMMU), 1);
-	check("VFIO_CHECK_EXTENSION type1 v2", (uint64_t)ioctl(d->container, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU), 1);
+	check("VFIO_CHECK_EXTENSION type1 v2", (uint64_t)ioctl(d->container, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU),
+	      1);
 	report("VFIO_CHECK_EXTENSION unmap all", ioctl(d->container, VFIO_CHECK_EXTENSION, VFIO_UNMAP_ALL));
 	d->group = expect_fd("open group", open(path, O_RDWR), 0);
 	if (d->group < 0)
@@ -102,10 +103,10 @@ void device_open_cdev(struct device *d)
 	d->iommufd = expect_fd("open iommufd", open("/dev/iommu", O_RDWR), 0);
 	d->fd = open_cdev(d->sysfs);
 
-	struct vfio_device_info early = { .argsz = sizeof(early) };
-	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind), .iommufd = d->iommufd };
-	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
-	struct vfio_device_attach_iommufd_pt attach = { .argsz = sizeof(attach) };
+	struct vfio_device_info early = {.argsz = sizeof(early)};
+	struct vfio_device_bind_iommufd bind = {.argsz = sizeof(bind), .iommufd = d->iommufd};
+	struct iommu_ioas_alloc alloc = {.size = sizeof(alloc)};
+	struct vfio_device_attach_iommufd_pt attach = {.argsz = sizeof(attach)};
 
 	expect("VFIO_DEVICE_GET_INFO before bind", ioctl(d->fd, VFIO_DEVICE_GET_INFO, &early), EINVAL);
 	bind.argsz = offsetof(struct vfio_device_bind_iommufd, out_devid) + sizeof(bind.out_devid);
@@ -117,9 +118,12 @@ void device_open_cdev(struct device *d)
 	expect("VFIO_DEVICE_ATTACH_IOMMUFD_PT", ioctl(d->fd, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach), 0);
 	d->hwpt = attach.pt_id;
 
-	struct iommu_iova_range ranges[8] = { 0 };
+	struct iommu_iova_range ranges[8] = {0};
 	struct iommu_ioas_iova_ranges query = {
-		.size = sizeof(query), .ioas_id = d->ioas, .num_iovas = 8, .allowed_iovas = (uintptr_t)ranges,
+		.size = sizeof(query),
+		.ioas_id = d->ioas,
+		.num_iovas = 8,
+		.allowed_iovas = (uintptr_t)ranges,
 	};
 	expect("IOMMU_IOAS_IOVA_RANGES", ioctl(d->iommufd, IOMMU_IOAS_IOVA_RANGES, &query), 0);
 	note("  alignment", query.out_iova_alignment);
@@ -128,9 +132,14 @@ void device_open_cdev(struct device *d)
 		note("  to", ranges[i].last);
 	}
 
-	struct { uint8_t raw[64]; } hw = { { 0 } };
+	struct {
+		uint8_t raw[64];
+	} hw = {{0}};
 	struct iommu_hw_info info = {
-		.size = sizeof(info), .dev_id = bind.out_devid, .data_len = sizeof(hw), .data_uptr = (uintptr_t)&hw,
+		.size = sizeof(info),
+		.dev_id = bind.out_devid,
+		.data_len = sizeof(hw),
+		.data_uptr = (uintptr_t)&hw,
 	};
 	if (report("IOMMU_GET_HW_INFO", ioctl(d->iommufd, IOMMU_GET_HW_INFO, &info)) == 0) {
 		note("  type", info.out_data_type);
@@ -141,7 +150,7 @@ void device_open_cdev(struct device *d)
 
 void device_describe(struct device *d)
 {
-	struct vfio_device_info info = { .argsz = sizeof(info) };
+	struct vfio_device_info info = {.argsz = sizeof(info)};
 	char name[64];
 
 	expect("VFIO_DEVICE_GET_INFO", ioctl(d->fd, VFIO_DEVICE_GET_INFO, &info), 0);
@@ -149,7 +158,7 @@ void device_describe(struct device *d)
 	note("  regions", info.num_regions);
 	note("  irqs", info.num_irqs);
 	for (unsigned i = 0; i <= info.num_regions && i <= VFIO_PCI_NUM_REGIONS; i++) {
-		struct vfio_region_info region = { .argsz = sizeof(region), .index = i };
+		struct vfio_region_info region = {.argsz = sizeof(region), .index = i};
 
 		snprintf(name, sizeof(name), "VFIO_DEVICE_GET_REGION_INFO %u", i);
 		if (report(name, ioctl(d->fd, VFIO_DEVICE_GET_REGION_INFO, &region)) || i >= VFIO_PCI_NUM_REGIONS)
@@ -162,7 +171,7 @@ void device_describe(struct device *d)
 		note("  read, write", region.flags & (VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE));
 	}
 	for (unsigned i = 0; i <= info.num_irqs; i++) {
-		struct vfio_irq_info irq = { .argsz = sizeof(irq), .index = i };
+		struct vfio_irq_info irq = {.argsz = sizeof(irq), .index = i};
 
 		snprintf(name, sizeof(name), "VFIO_DEVICE_GET_IRQ_INFO %u", i);
 		if (report(name, ioctl(d->fd, VFIO_DEVICE_GET_IRQ_INFO, &irq)))
@@ -178,7 +187,7 @@ void device_close(struct device *d)
 		struct vfio_device_detach_iommufd_pt detach = {
 			.argsz = offsetof(struct vfio_device_detach_iommufd_pt, flags) + sizeof(detach.flags),
 		};
-		struct iommu_destroy destroy = { .size = sizeof(destroy), .id = d->ioas };
+		struct iommu_destroy destroy = {.size = sizeof(destroy), .id = d->ioas};
 
 		expect("VFIO_DEVICE_DETACH_IOMMUFD_PT", ioctl(d->fd, VFIO_DEVICE_DETACH_IOMMUFD_PT, &detach), 0);
 		expect("IOMMU_DESTROY", ioctl(d->iommufd, IOMMU_DESTROY, &destroy), 0);
@@ -197,14 +206,21 @@ long device_map(struct device *d, void *memory, uint64_t iova, uint64_t size)
 {
 	if (d->cdev) {
 		struct iommu_ioas_map map = {
-			.size = sizeof(map), .ioas_id = d->ioas, .user_va = (uintptr_t)memory, .length = size, .iova = iova,
+			.size = sizeof(map),
+			.ioas_id = d->ioas,
+			.user_va = (uintptr_t)memory,
+			.length = size,
+			.iova = iova,
 			.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE,
 		};
 		return ioctl(d->iommufd, IOMMU_IOAS_MAP, &map);
 	}
 	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map), .flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
-		.vaddr = (uintptr_t)memory, .iova = iova, .size = size,
+		.argsz = sizeof(map),
+		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
+		.vaddr = (uintptr_t)memory,
+		.iova = iova,
+		.size = size,
 	};
 	return ioctl(d->container, VFIO_IOMMU_MAP_DMA, &map);
 }
@@ -212,11 +228,12 @@ long device_map(struct device *d, void *memory, uint64_t iova, uint64_t size)
 long device_unmap(struct device *d, uint64_t iova, uint64_t size)
 {
 	if (d->cdev) {
-		struct iommu_ioas_unmap unmap = { .size = sizeof(unmap), .ioas_id = d->ioas, .iova = iova, .length = size };
+		struct iommu_ioas_unmap unmap = {
+			.size = sizeof(unmap), .ioas_id = d->ioas, .iova = iova, .length = size};
 
 		return ioctl(d->iommufd, IOMMU_IOAS_UNMAP, &unmap) ? -1 : (long)unmap.length;
 	}
-	struct vfio_iommu_type1_dma_unmap unmap = { .argsz = sizeof(unmap), .iova = iova, .size = size };
+	struct vfio_iommu_type1_dma_unmap unmap = {.argsz = sizeof(unmap), .iova = iova, .size = size};
 
 	return ioctl(d->container, VFIO_IOMMU_UNMAP_DMA, &unmap) ? -1 : (long)unmap.size;
 }
@@ -242,7 +259,7 @@ void region_write(struct device *d, unsigned index, uint64_t at, uint64_t value,
 
 long irq_eventfd(struct device *d, unsigned index, int fd)
 {
-	uint64_t room[4] = { 0 };
+	uint64_t room[4] = {0};
 	struct vfio_irq_set *set = (void *)room;
 
 	set->argsz = sizeof(*set) + sizeof(int32_t);
@@ -256,14 +273,17 @@ long irq_eventfd(struct device *d, unsigned index, int fd)
 long irq_action(struct device *d, unsigned index, uint32_t action, unsigned count)
 {
 	struct vfio_irq_set set = {
-		.argsz = sizeof(set), .flags = VFIO_IRQ_SET_DATA_NONE | action, .index = index, .count = count,
+		.argsz = sizeof(set),
+		.flags = VFIO_IRQ_SET_DATA_NONE | action,
+		.index = index,
+		.count = count,
 	};
 	return ioctl(d->fd, VFIO_DEVICE_SET_IRQS, &set);
 }
 
 uint64_t irq_wait(int fd)
 {
-	struct pollfd ready = { .fd = fd, .events = POLLIN };
+	struct pollfd ready = {.fd = fd, .events = POLLIN};
 	uint64_t count = 0;
 
 	if (poll(&ready, 1, 10000) != 1 || read(fd, &count, sizeof(count)) != sizeof(count))

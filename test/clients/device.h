@@ -11,7 +11,7 @@ struct device {
 	char sysfs[128];
 	char name[64];
 	int container, group; /* through the group */
-	int iommufd;          /* through the cdev */
+	int iommufd;	      /* through the cdev */
 	uint32_t ioas, hwpt;
 	int fd;
 	uint64_t offset[VFIO_PCI_NUM_REGIONS]; /* of each region in the device's file */

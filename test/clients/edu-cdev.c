@@ -21,7 +21,8 @@ int main(int argc, char **argv)
 	edu_factorial(&d, irq);
 	edu_dma(&d, irq);
 	edu_mapping_errors(&d);
-	expect("VFIO_DEVICE_SET_IRQS MSI off", irq_action(&d, VFIO_PCI_MSI_IRQ_INDEX, VFIO_IRQ_SET_ACTION_TRIGGER, 0), 0);
+	expect("VFIO_DEVICE_SET_IRQS MSI off", irq_action(&d, VFIO_PCI_MSI_IRQ_INDEX, VFIO_IRQ_SET_ACTION_TRIGGER, 0),
+	       0);
 	close(irq);
 	edu_reset(&d);
 	device_close(&d);

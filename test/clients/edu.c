@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #define CONFIG VFIO_PCI_CONFIG_REGION_INDEX
-#define IOVA 0x100000ull
-#define PAGE 4096u
+#define IOVA   0x100000ull
+#define PAGE   4096u
 
 void edu_config_space(struct device *d)
 {
@@ -38,7 +38,8 @@ void edu_registers(struct device *d)
 
 	/* where the region may be mapped it is; where it may not, it is read: what a careful driver does */
 	if (d->flags[EDU_BAR] & VFIO_REGION_INFO_FLAG_MMAP) {
-		void *bar = mmap(NULL, d->size[EDU_BAR], PROT_READ | PROT_WRITE, MAP_SHARED, d->fd, (off_t)d->offset[EDU_BAR]);
+		void *bar = mmap(NULL, d->size[EDU_BAR], PROT_READ | PROT_WRITE, MAP_SHARED, d->fd,
+				 (off_t)d->offset[EDU_BAR]);
 
 		if (bar == MAP_FAILED)
 			give_up("the region does not map");
@@ -75,7 +76,8 @@ void edu_intx(struct device *d)
 		expect("VFIO_DEVICE_SET_IRQS INTx unmask",
 		       irq_action(d, VFIO_PCI_INTX_IRQ_INDEX, VFIO_IRQ_SET_ACTION_UNMASK, 1), 0);
 	}
-	expect("VFIO_DEVICE_SET_IRQS INTx off", irq_action(d, VFIO_PCI_INTX_IRQ_INDEX, VFIO_IRQ_SET_ACTION_TRIGGER, 0), 0);
+	expect("VFIO_DEVICE_SET_IRQS INTx off", irq_action(d, VFIO_PCI_INTX_IRQ_INDEX, VFIO_IRQ_SET_ACTION_TRIGGER, 0),
+	       0);
 	close(irq);
 }
 
@@ -153,7 +155,7 @@ void edu_mapping_errors(struct device *d)
 
 void edu_reset(struct device *d)
 {
-	struct vfio_device_info info = { .argsz = 4 };
+	struct vfio_device_info info = {.argsz = 4};
 
 	report("VFIO_DEVICE_RESET", ioctl(d->fd, VFIO_DEVICE_RESET));
 	expect("VFIO_DEVICE_GET_INFO with argsz 4", ioctl(d->fd, VFIO_DEVICE_GET_INFO, &info), EINVAL);

@@ -53,7 +53,7 @@ static void reads(struct device *d)
 {
 	off_t at = (off_t)d->offset[VFIO_PCI_CONFIG_REGION_INDEX];
 	uint16_t vendor = 0, device = 0;
-	struct iovec parts[2] = { { &vendor, 2 }, { &device, 2 } };
+	struct iovec parts[2] = {{&vendor, 2}, {&device, 2}};
 	volatile size_t two = 2; /* not a constant: _FORTIFY_SOURCE then calls __pread_chk */
 	uint8_t bytes[8];
 
@@ -76,8 +76,8 @@ static void writes(struct device *d)
 {
 	off_t at = (off_t)(d->offset[EDU_BAR] + EDU_LIVENESS);
 	uint32_t value = 0x11111111;
-	uint16_t command[2] = { 6, 0 };
-	struct iovec whole[1] = { { &value, 4 } };
+	uint16_t command[2] = {6, 0};
+	struct iovec whole[1] = {{&value, 4}};
 
 	check("pwrite", (uint64_t)pwrite(d->fd, &value, 4, at), 4);
 	check("  liveness", region_read(d, EDU_BAR, EDU_LIVENESS, 4), ~0x11111111u);
@@ -93,7 +93,8 @@ static void writes(struct device *d)
 	value = 0x55555555;
 	check("syscall(SYS_pwrite64)", (uint64_t)syscall(SYS_pwrite64, d->fd, &value, (size_t)4, at), 4);
 	check("  liveness", region_read(d, EDU_BAR, EDU_LIVENESS, 4), ~0x55555555u);
-	check("pwrite to the configuration space", (uint64_t)pwrite(d->fd, command, 2, (off_t)d->offset[VFIO_PCI_CONFIG_REGION_INDEX] + 4), 2);
+	check("pwrite to the configuration space",
+	      (uint64_t)pwrite(d->fd, command, 2, (off_t)d->offset[VFIO_PCI_CONFIG_REGION_INDEX] + 4), 2);
 }
 
 static void mappings(struct device *d)
@@ -114,8 +115,8 @@ static void mappings(struct device *d)
 static void interrupts(struct device *d)
 {
 	int irq = edu_msi(d);
-	struct pollfd ready[2] = { { .fd = irq, .events = POLLIN }, { .fd = d->fd, .events = POLLIN } };
-	struct timespec soon = { 0 };
+	struct pollfd ready[2] = {{.fd = irq, .events = POLLIN}, {.fd = d->fd, .events = POLLIN}};
+	struct timespec soon = {0};
 	uint64_t count = 0;
 
 	report("poll without an interrupt", poll(ready, 1, 0));

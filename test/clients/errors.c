@@ -18,7 +18,7 @@ static void *const nowhere = (void *)0x1000;
 static void container_errors(void)
 {
 	int fd = expect_fd("open container", open("/dev/vfio/vfio", O_RDWR), 0);
-	struct vfio_iommu_type1_info info = { .argsz = sizeof(info) };
+	struct vfio_iommu_type1_info info = {.argsz = sizeof(info)};
 
 	expect("SET_IOMMU without a group", ioctl(fd, VFIO_SET_IOMMU, VFIO_TYPE1_IOMMU), EINVAL);
 	expect("GET_INFO without an IOMMU", ioctl(fd, VFIO_IOMMU_GET_INFO, &info), EINVAL);
@@ -32,8 +32,8 @@ static void container_errors(void)
 
 static void group_errors(struct device *d)
 {
-	char path[256], link[256] = { 0 };
-	struct vfio_group_status status = { .argsz = 4 };
+	char path[256], link[256] = {0};
+	struct vfio_group_status status = {.argsz = 4};
 	int none = -1, other = eventfd(0, 0);
 
 	snprintf(path, sizeof(path), "%s/iommu_group", d->sysfs);
@@ -57,8 +57,8 @@ static void mapping_errors(struct device *d)
 {
 	size_t size = 4 * 4096;
 	uint8_t *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct vfio_iommu_type1_dma_map map = { .argsz = 8 };
-	struct vfio_iommu_type1_dma_unmap all = { .argsz = sizeof(all), .flags = VFIO_DMA_UNMAP_FLAG_ALL };
+	struct vfio_iommu_type1_dma_map map = {.argsz = 8};
+	struct vfio_iommu_type1_dma_unmap all = {.argsz = sizeof(all), .flags = VFIO_DMA_UNMAP_FLAG_ALL};
 
 	edu_mapping_errors(d);
 	expect("MAP_DMA, argsz 8", ioctl(d->container, VFIO_IOMMU_MAP_DMA, &map), EINVAL);
@@ -81,8 +81,8 @@ static void mapping_errors(struct device *d)
 
 static void region_errors(struct device *d)
 {
-	struct vfio_region_info region = { .argsz = sizeof(region), .index = 77 };
-	struct vfio_irq_info irq = { .argsz = sizeof(irq), .index = 77 };
+	struct vfio_region_info region = {.argsz = sizeof(region), .index = 77};
+	struct vfio_irq_info irq = {.argsz = sizeof(irq), .index = 77};
 	off_t config = (off_t)d->offset[VFIO_PCI_CONFIG_REGION_INDEX], bar = (off_t)d->offset[EDU_BAR];
 	uint32_t value = 0;
 
@@ -104,7 +104,7 @@ static void region_errors(struct device *d)
 
 static void irq_errors(struct device *d)
 {
-	struct vfio_irq_set set = { .argsz = 4 };
+	struct vfio_irq_set set = {.argsz = 4};
 
 	expect("SET_IRQS, argsz 4", ioctl(d->fd, VFIO_DEVICE_SET_IRQS, &set), EINVAL);
 	expect("SET_IRQS nowhere", ioctl(d->fd, VFIO_DEVICE_SET_IRQS, nowhere), EFAULT);
@@ -113,12 +113,13 @@ static void irq_errors(struct device *d)
 	expect("SET_IRQS of an index that is none", ioctl(d->fd, VFIO_DEVICE_SET_IRQS, &set), EINVAL);
 	expect("SET_IRQS, an eventfd that is none", irq_eventfd(d, VFIO_PCI_MSI_IRQ_INDEX, 999), EBADF);
 	expect("SET_IRQS, too many", irq_action(d, VFIO_PCI_MSI_IRQ_INDEX, VFIO_IRQ_SET_ACTION_TRIGGER, 99), EINVAL);
-	expect("SET_IRQS, a trigger of what is off", irq_action(d, VFIO_PCI_MSI_IRQ_INDEX, VFIO_IRQ_SET_ACTION_TRIGGER, 1), EINVAL);
+	expect("SET_IRQS, a trigger of what is off",
+	       irq_action(d, VFIO_PCI_MSI_IRQ_INDEX, VFIO_IRQ_SET_ACTION_TRIGGER, 1), EINVAL);
 }
 
 static void feature_errors(struct device *d)
 {
-	struct vfio_device_feature f = { .argsz = 4, .flags = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_MIGRATION };
+	struct vfio_device_feature f = {.argsz = 4, .flags = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_MIGRATION};
 
 	expect("FEATURE, argsz 4", ioctl(d->fd, VFIO_DEVICE_FEATURE, &f), EINVAL);
 	f.argsz = sizeof(f);

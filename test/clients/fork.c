@@ -62,7 +62,8 @@ int main(int argc, char **argv)
 	child = fork();
 	if (child == 0) { /* closes its copies; the parent's stay open */
 		expect("close device", close(d.fd), 0);
-		expect("UNSET_CONTAINER while the parent has the device", ioctl(d.group, VFIO_GROUP_UNSET_CONTAINER), EBUSY);
+		expect("UNSET_CONTAINER while the parent has the device", ioctl(d.group, VFIO_GROUP_UNSET_CONTAINER),
+		       EBUSY);
 		expect("close group", close(d.group), 0);
 		expect("close container", close(d.container), 0);
 		exit(client_status());

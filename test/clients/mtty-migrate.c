@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define STATE(name) VFIO_DEVICE_STATE_##name
-#define MAX_DATA 4096
+#define MAX_DATA    4096
 
 enum { UART_DATA = 0, UART_IER = 1, UART_FCR = 2, UART_MCR = 4, UART_SCRATCH = 7 };
 
@@ -42,14 +42,14 @@ static long feature(struct device *d, struct feature *f, uint32_t flags, size_t 
 
 static void probe(struct device *d, const char *name, uint32_t flags, int want)
 {
-	struct feature f = { 0 };
+	struct feature f = {0};
 
 	expect(name, feature(d, &f, VFIO_DEVICE_FEATURE_PROBE | flags, 0), want);
 }
 
 static void expect_state(struct device *d, uint32_t want)
 {
-	struct feature f = { 0 };
+	struct feature f = {0};
 
 	if (feature(d, &f, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, sizeof(f.state)))
 		give_up("the state cannot be read");
@@ -59,7 +59,7 @@ static void expect_state(struct device *d, uint32_t want)
 /* Gives the data descriptor, -1 when there is none. */
 static int set_state(struct device *d, uint32_t state, int want, uint32_t then)
 {
-	struct feature f = { .state = { .device_state = state, .data_fd = -1 } };
+	struct feature f = {.state = {.device_state = state, .data_fd = -1}};
 	char name[64];
 	long ret;
 
@@ -73,7 +73,7 @@ static int set_state(struct device *d, uint32_t state, int want, uint32_t then)
 
 static void precopy_info(int data, int want, uint64_t initial)
 {
-	struct vfio_precopy_info info = { .argsz = sizeof(info) };
+	struct vfio_precopy_info info = {.argsz = sizeof(info)};
 
 	if (expect("VFIO_MIG_GET_PRECOPY_INFO", ioctl(data, VFIO_MIG_GET_PRECOPY_INFO, &info), want) == 0) {
 		check("  initial bytes", info.initial_bytes, initial);
@@ -83,7 +83,7 @@ static void precopy_info(int data, int want, uint64_t initial)
 
 static size_t read_to_end(int data, uint8_t *to, size_t room)
 {
-	struct pollfd ready = { .fd = data, .events = POLLIN };
+	struct pollfd ready = {.fd = data, .events = POLLIN};
 	size_t total = 0;
 	ssize_t n;
 
@@ -106,7 +106,7 @@ static uint32_t sum(const uint8_t *data, size_t size)
 
 static void features(struct device *d)
 {
-	struct feature f = { 0 };
+	struct feature f = {0};
 
 	probe(d, "probe MIGRATION", VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_MIGRATION, 0);
 	probe(d, "probe MIG_DEVICE_STATE", VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, 0);
@@ -114,11 +114,16 @@ static void features(struct device *d)
 	probe(d, "probe DMA_LOGGING_START", VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_DMA_LOGGING_START, 0);
 	probe(d, "probe LOW_POWER_ENTRY", VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY, ENOTTY);
 	probe(d, "probe a feature that is none", VFIO_DEVICE_FEATURE_GET | 0xffff, ENOTTY);
-	expect("get MIGRATION", feature(d, &f, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_MIGRATION, sizeof(f.migration)), 0);
+	expect("get MIGRATION",
+	       feature(d, &f, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_MIGRATION, sizeof(f.migration)), 0);
 	check("  flags", f.migration.flags, VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P | VFIO_MIGRATION_PRE_COPY);
-	expect("get MIGRATION without room", feature(d, &f, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_MIGRATION, 4), EINVAL);
-	expect("get and set at once", feature(d, &f, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_MIGRATION, 8), EINVAL);
-	expect("get MIG_DATA_SIZE", feature(d, &f, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_MIG_DATA_SIZE, sizeof(f.size)), 0);
+	expect("get MIGRATION without room", feature(d, &f, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_MIGRATION, 4),
+	       EINVAL);
+	expect("get and set at once",
+	       feature(d, &f, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_MIGRATION, 8),
+	       EINVAL);
+	expect("get MIG_DATA_SIZE",
+	       feature(d, &f, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_MIG_DATA_SIZE, sizeof(f.size)), 0);
 	note("  bytes", f.size.stop_copy_length);
 }
 
@@ -145,22 +150,27 @@ static void serial_port(struct device *d)
 
 static void dirty_tracking(struct device *d)
 {
-	struct vfio_device_feature_dma_logging_range range = { .iova = 0x100000, .length = 0x40000 };
-	uint64_t bitmap[1] = { 0 };
-	struct feature f = { .logging = { .page_size = 4096, .num_ranges = 1, .ranges = (uintptr_t)&range } };
+	struct vfio_device_feature_dma_logging_range range = {.iova = 0x100000, .length = 0x40000};
+	uint64_t bitmap[1] = {0};
+	struct feature f = {.logging = {.page_size = 4096, .num_ranges = 1, .ranges = (uintptr_t)&range}};
 
-	expect("DMA_LOGGING_START", feature(d, &f, VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_DMA_LOGGING_START, sizeof(f.logging)), 0);
+	expect("DMA_LOGGING_START",
+	       feature(d, &f, VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_DMA_LOGGING_START, sizeof(f.logging)), 0);
 	memset(&f, 0, sizeof(f));
 	f.report.iova = range.iova;
 	f.report.length = range.length;
 	f.report.page_size = 4096;
 	f.report.bitmap = (uintptr_t)bitmap;
-	expect("DMA_LOGGING_REPORT", feature(d, &f, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, sizeof(f.report)), 0);
+	expect("DMA_LOGGING_REPORT",
+	       feature(d, &f, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, sizeof(f.report)), 0);
 	check("  dirty pages", bitmap[0], 0);
 	f.report.page_size = 1000;
-	expect("DMA_LOGGING_REPORT of odd pages", feature(d, &f, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, sizeof(f.report)), EINVAL);
+	expect("DMA_LOGGING_REPORT of odd pages",
+	       feature(d, &f, VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, sizeof(f.report)),
+	       EINVAL);
 	memset(&f, 0, sizeof(f));
-	expect("DMA_LOGGING_STOP", feature(d, &f, VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP, 0), 0);
+	expect("DMA_LOGGING_STOP", feature(d, &f, VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP, 0),
+	       0);
 }
 
 /* The source's side: everything that can be read, in DATA. Gives its size. */
@@ -175,10 +185,12 @@ static size_t save(struct device *d, uint8_t *saved)
 	expect("write to what is read only", write(data, &byte, 1), EBADF);
 	header = read_to_end(data, saved, MAX_DATA);
 	precopy_info(data, 0, 0);
-	check("goes on in the same descriptor", (uint64_t)set_state(d, STATE(PRE_COPY_P2P), 0, STATE(PRE_COPY_P2P)), (uint64_t)-1);
+	check("goes on in the same descriptor", (uint64_t)set_state(d, STATE(PRE_COPY_P2P), 0, STATE(PRE_COPY_P2P)),
+	      (uint64_t)-1);
 	precopy_info(data, 0, 0);
 	set_state(d, STATE(PRE_COPY), 0, STATE(PRE_COPY));
-	check("goes on in the same descriptor", (uint64_t)set_state(d, STATE(STOP_COPY), 0, STATE(STOP_COPY)), (uint64_t)-1);
+	check("goes on in the same descriptor", (uint64_t)set_state(d, STATE(STOP_COPY), 0, STATE(STOP_COPY)),
+	      (uint64_t)-1);
 	precopy_info(data, EINVAL, 0);
 	set_state(d, STATE(PRE_COPY), EINVAL, STATE(STOP_COPY));
 	set_state(d, STATE(PRE_COPY_P2P), EINVAL, STATE(STOP_COPY));
@@ -200,7 +212,7 @@ static void forbidden(struct device *d, uint32_t now)
 /* The target's side. */
 static void resume(struct device *d, const uint8_t *saved, size_t size)
 {
-	struct vfio_precopy_info info = { .argsz = sizeof(info) };
+	struct vfio_precopy_info info = {.argsz = sizeof(info)};
 	uint8_t byte;
 	size_t half = size / 2;
 	int data = set_state(d, STATE(RESUMING), 0, STATE(RESUMING));

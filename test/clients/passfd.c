@@ -16,11 +16,14 @@ union room {
 
 static void send_fds(int to, struct device *d)
 {
-	int fds[3] = { d->container, d->group, d->fd };
-	union room room = { { 0 } };
-	struct iovec part = { d, sizeof(*d) };
+	int fds[3] = {d->container, d->group, d->fd};
+	union room room = {{0}};
+	struct iovec part = {d, sizeof(*d)};
 	struct msghdr message = {
-		.msg_iov = &part, .msg_iovlen = 1, .msg_control = room.bytes, .msg_controllen = sizeof(room.bytes),
+		.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = room.bytes,
+		.msg_controllen = sizeof(room.bytes),
 	};
 	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
 
@@ -36,9 +39,12 @@ static void receive_fds(int from, struct device *d)
 {
 	int fds[3];
 	union room room;
-	struct iovec part = { d, sizeof(*d) };
+	struct iovec part = {d, sizeof(*d)};
 	struct msghdr message = {
-		.msg_iov = &part, .msg_iovlen = 1, .msg_control = room.bytes, .msg_controllen = sizeof(room.bytes),
+		.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = room.bytes,
+		.msg_controllen = sizeof(room.bytes),
 	};
 
 	if (recvmsg(from, &message, MSG_CMSG_CLOEXEC) != sizeof(*d) || !CMSG_FIRSTHDR(&message))

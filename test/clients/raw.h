@@ -16,7 +16,8 @@ static inline long raw_call(long number, long a, long b, long c, long d, long e)
 	register long r10 __asm__("r10") = d, r8 __asm__("r8") = e;
 	long ret;
 
-	__asm__ volatile("syscall" : "=a"(ret)
+	__asm__ volatile("syscall"
+			 : "=a"(ret)
 			 : "0"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
 			 : "rcx", "r11", "memory");
 	if (ret < 0 && ret >= -4095) {
@@ -26,12 +27,11 @@ static inline long raw_call(long number, long a, long b, long c, long d, long e)
 	return ret;
 }
 
-#define ioctl(fd, request, ...) \
-	((int)raw_call(SYS_ioctl, (fd), (long)(request), (long)(0, ##__VA_ARGS__), 0, 0))
-#define pread(fd, buf, n, at) ((ssize_t)raw_call(SYS_pread64, (fd), (long)(buf), (long)(n), (long)(at), 0))
-#define pwrite(fd, buf, n, at) ((ssize_t)raw_call(SYS_pwrite64, (fd), (long)(buf), (long)(n), (long)(at), 0))
-#define read(fd, buf, n) ((ssize_t)raw_call(SYS_read, (fd), (long)(buf), (long)(n), 0, 0))
-#define write(fd, buf, n) ((ssize_t)raw_call(SYS_write, (fd), (long)(buf), (long)(n), 0, 0))
-#define close(fd) ((int)raw_call(SYS_close, (fd), 0, 0, 0, 0))
-#define open(path, flags, ...) ((int)raw_call(SYS_openat, AT_FDCWD, (long)(path), (flags), (0, ##__VA_ARGS__), 0))
+#define ioctl(fd, request, ...) ((int)raw_call(SYS_ioctl, (fd), (long)(request), (long)(0, ##__VA_ARGS__), 0, 0))
+#define pread(fd, buf, n, at)	((ssize_t)raw_call(SYS_pread64, (fd), (long)(buf), (long)(n), (long)(at), 0))
+#define pwrite(fd, buf, n, at)	((ssize_t)raw_call(SYS_pwrite64, (fd), (long)(buf), (long)(n), (long)(at), 0))
+#define read(fd, buf, n)	((ssize_t)raw_call(SYS_read, (fd), (long)(buf), (long)(n), 0, 0))
+#define write(fd, buf, n)	((ssize_t)raw_call(SYS_write, (fd), (long)(buf), (long)(n), 0, 0))
+#define close(fd)		((int)raw_call(SYS_close, (fd), 0, 0, 0, 0))
+#define open(path, flags, ...)	((int)raw_call(SYS_openat, AT_FDCWD, (long)(path), (flags), (0, ##__VA_ARGS__), 0))
 #endif

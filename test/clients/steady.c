@@ -1,7 +1,7 @@
-/* Makes numbered calls without end and notes in a shared file how far it is, so that after a SIGKILL at any moment it is
- * known which calls there were. Thread k writes 1, 2, 3 … to a register of its own and reads it back; one more thread
- * waits for an interrupt that never comes.   steady NOTES [BDF [CALLS]]
- *   NOTES   a file of 64-bit numbers, two a thread: calls begun, calls returned */
+/* Makes numbered calls without end and notes in a shared file how far it is, so that after a SIGKILL at any moment it
+ * is known which calls there were. Thread k writes 1, 2, 3 … to a register of its own and reads it back; one more
+ * thread waits for an interrupt that never comes.   steady NOTES [BDF [CALLS]] NOTES   a file of 64-bit numbers, two a
+ * thread: calls begun, calls returned */
 #include "client.h"
 #include "edu.h"
 
@@ -59,7 +59,7 @@ static void *wait_for_ever(void *argument)
 
 int main(int argc, char **argv)
 {
-	static const uint32_t registers[THREADS] = { EDU_DMA_SOURCE, EDU_DMA_TARGET, EDU_DMA_COUNT };
+	static const uint32_t registers[THREADS] = {EDU_DMA_SOURCE, EDU_DMA_TARGET, EDU_DMA_COUNT};
 	struct worker workers[THREADS];
 	struct device d;
 	pthread_t waiter;
@@ -85,7 +85,9 @@ int main(int argc, char **argv)
 	pthread_create(&waiter, NULL, wait_for_ever, &irq);
 	for (unsigned i = 0; i < THREADS; i++) {
 		workers[i] = (struct worker){
-			.device = &d, .reg = registers[i], .notes = &notes[i],
+			.device = &d,
+			.reg = registers[i],
+			.notes = &notes[i],
 			.calls = argc > 3 ? strtoull(argv[3], NULL, 0) : UINT32_MAX,
 		};
 		pthread_create(&workers[i].thread, NULL, work, &workers[i]);

@@ -44,10 +44,10 @@ static void *work(void *argument)
 
 int main(int argc, char **argv)
 {
-	static const uint32_t registers[] = { EDU_ID, EDU_LIVENESS, EDU_DMA_SOURCE, EDU_DMA_TARGET, EDU_DMA_COUNT };
+	static const uint32_t registers[] = {EDU_ID, EDU_LIVENESS, EDU_DMA_SOURCE, EDU_DMA_TARGET, EDU_DMA_COUNT};
 	enum { EACH = sizeof(registers) / sizeof(registers[0]) };
 	struct device d[DEVICES];
-	struct worker workers[DEVICES * EACH] = { 0 };
+	struct worker workers[DEVICES * EACH] = {0};
 	unsigned devices = argc > 3 ? 2 : 1, rounds = argc > 1 ? (unsigned)atoi(argv[1]) : 200, wrong = 0;
 
 	client_start();
@@ -59,7 +59,8 @@ int main(int argc, char **argv)
 		int irq = edu_msi(&d[i]);
 
 		for (unsigned k = 0; k < EACH; k++)
-			workers[i * EACH + k] = (struct worker){ .device = &d[i], .reg = registers[k], .irq = irq, .rounds = rounds };
+			workers[i * EACH + k] =
+				(struct worker){.device = &d[i], .reg = registers[k], .irq = irq, .rounds = rounds};
 	}
 	for (unsigned i = 0; i < devices * EACH; i++)
 		if (pthread_create(&workers[i].thread, NULL, work, &workers[i]))
