@@ -23,6 +23,7 @@ import { Page } from './page.ts';
 import { Payloads } from './payloads.ts';
 import { type EventRange, everything } from './range.ts';
 import { type EventRow, eventColumns, RowEvent, type Site, type SiteRow, siteOf } from './row.ts';
+import { SITE, selection } from './selection.ts';
 
 export { plain } from './row.ts';
 
@@ -284,18 +285,4 @@ export class Trace {
   }
 }
 
-const SITE = `SELECT s.id, s.thread, s.handle, s.kind, s.fd, s.op, s.request, s.feature, s.region, s.length, s.flags,
-  p.id AS process, p.pid, t.tid
-  FROM site s LEFT JOIN thread t ON t.id = s.thread LEFT JOIN process p ON p.id = t.process WHERE s.id = ?`;
-
 const big = (text: unknown): bigint => (typeof text === 'string' && /^-?\d{1,20}$/.test(text) ? BigInt(text) : 0n);
-
-function selection(columns: string, range: EventRange): { sql: string; params: (string | number)[] } {
-  const conditions = range.conditions.map((c) => ` AND (${c.sql})`).join('');
-  // CROSS JOIN keeps the order of the loops: events by id, then each one's site.
-  const from = range.conditions.length > 0 ? 'event e CROSS JOIN site s ON s.id = e.site' : 'event e';
-  return {
-    sql: `SELECT ${columns} FROM ${from} WHERE e.id >= ? AND e.id <= ?${conditions}`,
-    params: [range.first, range.last, ...range.conditions.flatMap((c) => c.params)],
-  };
-}
