@@ -121,7 +121,10 @@ export function examineProgram(name: string, searchPath: string, user: User): Fi
   for (const part of parts) {
     const calls = rawSyscalls(part.path, part.elf);
     if (calls)
-      add('warn', `${part.path}: ${calls} system calls not made through libc; if they reach a device they are not seen`);
+      add(
+        'warn',
+        `${part.path}: ${calls} system calls not made through libc; if they reach a device they are not seen`,
+      );
   }
   return found;
 }

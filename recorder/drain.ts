@@ -3,8 +3,6 @@
 
 import type Database from 'better-sqlite3';
 import { TraceError } from '../schema/errors.ts';
-import { codecs } from '../schema/trace.ts';
-import { pack } from '../traces/pack.ts';
 import { requireNative } from './native.ts';
 
 export const payloadModes = ['full', 'hash', 'none'] as const;
@@ -13,7 +11,11 @@ export type PayloadMode = (typeof payloadModes)[number];
 /** Events of one transaction: more gain nothing, fewer pay the commit too often. */
 const BATCH = 16384;
 
-/** In the order of `nonempty` in native/rings/rings.c. */
+/** soon: records are held back less for the sake of order. finish: nobody writes any more, so calls that never returned
+ * come too. Numbers of native/rings/drain.h. */
+const hastes = { none: 0, finish: 1, soon: 2 } as const;
+
+/** In the order of `nonempty` in native/rings/rings.c; the bit after them: some event has bytes in `payload`. */
 const batchTables = ['process', 'thread', 'handle', 'region', 'site', 'payload', 'memory', 'made'] as const;
 
 const inserts: Readonly<Record<(typeof batchTables)[number], string>> = {
@@ -22,11 +24,7 @@ const inserts: Readonly<Record<(typeof batchTables)[number], string>> = {
   handle: 'INSERT INTO handle SELECT * FROM ring_handle',
   region: 'INSERT OR REPLACE INTO region SELECT * FROM ring_region',
   site: 'INSERT INTO site SELECT * FROM ring_site',
-  // OFFSET keeps the inner query whole, so that each payload is packed once.
-  payload: `INSERT INTO payload
-    SELECT id, hash, size, CASE WHEN packed IS NULL THEN codec ELSE ${codecs.LZ4} END, coalesce(packed, data)
-    FROM (SELECT *, CASE WHEN codec = ${codecs.RAW} AND size >= 64 THEN pack(data) END AS packed FROM ring_payload
-          LIMIT -1 OFFSET 0)`,
+  payload: 'INSERT INTO payload SELECT * FROM ring_payload',
   memory: 'INSERT INTO memory SELECT * FROM ring_memory',
   made: 'INSERT INTO made SELECT * FROM ring_made',
 };
@@ -34,7 +32,6 @@ const inserts: Readonly<Record<(typeof batchTables)[number], string>> = {
 /** Loads the extension; `db` can then be asked for its clock and open a ring. */
 export function loadRings(db: Database.Database): void {
   db.loadExtension(requireNative('rings.so'));
-  db.function('pack', { directOnly: true }, (data: unknown) => (Buffer.isBuffer(data) ? pack(data) : null));
 }
 
 export interface DrainOptions {
@@ -53,6 +50,8 @@ export class Drain {
   readonly #done: Database.Statement;
   readonly #inserts: readonly Database.Statement[];
   readonly #event: Database.Statement;
+  /** For a batch of nothing but region accesses. */
+  readonly #access: Database.Statement;
   readonly #forget: Database.Statement;
   readonly #positions: Database.Statement;
   readonly #begin: Database.Statement;
@@ -73,16 +72,20 @@ export class Drain {
     this.#tables = db.prepare('SELECT ring_tables()').pluck();
     this.#done = db.prepare('SELECT ring_done()');
     this.#inserts = batchTables.map((table) => db.prepare(inserts[table]));
-    this.#event = db.prepare('INSERT INTO event SELECT * FROM ring_event');
+    // The id is the next one anyhow; naming it would make SQLite look for it first.
+    const insert = (columns: string): Database.Statement =>
+      db.prepare(`INSERT INTO event (${columns}) SELECT ${columns} FROM ring_event`);
+    this.#event = insert('site, t, dur, a, ret, val, inp, outp');
+    this.#access = insert('site, t, dur, a, ret, val');
     this.#forget = db.prepare('DELETE FROM drained');
     this.#positions = db.prepare('INSERT INTO drained SELECT * FROM ring_drained');
     this.#begin = db.prepare('BEGIN IMMEDIATE');
     this.#commit = db.prepare('COMMIT');
   }
 
-  /** Moves one batch; the number of events in it. `finish`: nobody writes any more, so what was never answered comes too. */
-  step(finish = false): number {
-    const events = this.#batch.get(BATCH, finish ? 1 : 0) as number;
+  /** Moves one batch; the number of events in it. */
+  step(haste: keyof typeof hastes = 'none'): number {
+    const events = this.#batch.get(BATCH, hastes[haste]) as number;
     if (events > 0) {
       if (this.failure !== null) this.discarded += events;
       else if (!this.#store(events)) return 0;
@@ -99,7 +102,7 @@ export class Drain {
       this.#inserts.forEach((insert, bit) => {
         if (nonempty & (1 << bit)) insert.run();
       });
-      this.#event.run();
+      (nonempty & (1 << batchTables.length) ? this.#event : this.#access).run();
       this.#forget.run();
       this.#positions.run();
       this.#commit.run();

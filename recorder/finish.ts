@@ -67,7 +67,7 @@ export function countCalls(db: Database.Database): Omit<Counts, 'missed' | 'lost
     const known = r.op === ops.ioctl ? call !== undefined && call.arg.kind !== 'raw' : opName(r.op) !== undefined;
     counts.calls += r.n;
     counts[known ? 'decoded' : 'raw'] += r.n;
-    counts.unfinished += r.open;
+    if (r.op !== ops.exec) counts.unfinished += r.open; // exec returns only when it fails
   }
   return counts;
 }

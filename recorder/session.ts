@@ -47,9 +47,9 @@ export class Session {
     let rest = REST_MIN;
     let quiet = 0;
     while (!stopped() || running()) {
-      const moved = this.#turn();
+      const moved = this.#turn(running());
       if (!running()) {
-        // A process is asked for once what it may have written of a child is drained: the hold-back is 5 ms.
+        // Gone three times in a row: a child may be between exec and its first record.
         quiet = moved > 0 || this.#writers().length > 0 ? 0 : quiet + 1;
         if (quiet >= 3) return;
         rest = quiet ? 10 : rest;
@@ -60,10 +60,10 @@ export class Session {
     this.#left = this.#writers();
   }
 
-  #turn(): number {
+  #turn(running: boolean): number {
     const start = now();
     let moved = 0;
-    for (let n = -1; n !== 0 && now() - start < TURN; moved += n) n = this.#drain.step();
+    for (let n = -1; n !== 0 && now() - start < TURN; moved += n) n = this.#drain.step(running ? 'none' : 'soon');
     return moved;
   }
 
@@ -74,7 +74,7 @@ export class Session {
   /** Drains the rest, finishes the trace and removes the ring. `meta`: what the caller knows of the end. */
   finish(meta: Readonly<Record<string, string | number | null>>): Outcome {
     if (this.#left.length > 0) stopWriters(this.#ring);
-    while (this.#drain.step(true) > 0);
+    while (this.#drain.step('finish') > 0);
     const status = this.#drain.status();
     const { discarded, failure } = this.#drain;
     this.#drain.close();
@@ -128,7 +128,7 @@ export class Session {
 }
 
 /** A small trace need not have the large pages that a fast drain wants: each table takes at least one. */
-function shrink(db: Database.Database): void {
+export function shrink(db: Database.Database): void {
   const pages = Number(db.pragma('page_count', { simple: true }));
   if (pages * Number(db.pragma('page_size', { simple: true })) > SMALL) return;
   db.pragma('page_size = 4096');

@@ -60,7 +60,7 @@ void batch_clear(struct batch *b)
 	while (b->arena_count)
 		free(b->arena[--b->arena_count]);
 	b->payload_bytes = 0;
-	b->out_of_memory = false;
+	b->has_payloads = b->out_of_memory = false;
 }
 
 void batch_free(struct batch *b)

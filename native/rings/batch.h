@@ -1,5 +1,5 @@
-/* One transaction's worth of rows, decoded from the ring in the order in which calls returned. Payload bytes stay in the
- * ring (its segments are given back only after COMMIT) unless they were cut into several chunks. */
+/* One transaction's worth of rows, decoded from the ring in the order in which calls returned. Payload bytes stay in
+ * the ring (its segments are given back only after COMMIT) unless they were cut into several chunks. */
 #ifndef VFIO_RR_BATCH_H
 #define VFIO_RR_BATCH_H
 #include "stream.h"
@@ -41,9 +41,9 @@ struct site_row {
 	struct site site;
 };
 
-#define ROWS(type) \
-	struct { \
-		struct type *list; \
+#define ROWS(type)                      \
+	struct {                        \
+		struct type *list;      \
 		size_t count, capacity; \
 	}
 
@@ -61,13 +61,13 @@ struct batch {
 	void **arena;
 	size_t arena_count, arena_capacity, payload_bytes;
 	int64_t first_event;
-	bool out_of_memory;
+	bool has_payloads, out_of_memory;
 };
 
 bool rows_room(void *rows, size_t size);
 void rows_free(void *rows);
 /* The next row, zeroed, or NULL and batch->out_of_memory. */
-#define ROW(batch, table) \
+#define ROW(batch, table)                                                                                        \
 	(rows_room(&(batch)->table, sizeof(*(batch)->table.list)) ? &(batch)->table.list[(batch)->table.count++] \
 								  : ((batch)->out_of_memory = true, NULL))
 void *batch_alloc(struct batch *batch, size_t size);

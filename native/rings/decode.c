@@ -8,14 +8,14 @@ struct call {
 	uint8_t kind, arg, makes;
 	uint16_t makes_at, request;
 };
-#define CALL(name, kind, request, arg, min, size, first, count, makes, at) { kind, arg, makes, at, request },
-static const struct call calls[] = { VRR_CALLS(CALL) };
+#define CALL(name, kind, request, arg, min, size, first, count, makes, at) {kind, arg, makes, at, request},
+static const struct call calls[] = {VRR_CALLS(CALL)};
 struct feature {
 	uint16_t id, makes_at;
 	uint8_t makes;
 };
-#define FEATURE(name, id, size, first, count, makes, at) { id, at, makes },
-static const struct feature features[] = { VRR_FEATURES(FEATURE) };
+#define FEATURE(name, id, size, first, count, makes, at) {id, at, makes},
+static const struct feature features[] = {VRR_FEATURES(FEATURE)};
 
 static const struct call *find_call(uint8_t kind, uint64_t request)
 {
@@ -53,9 +53,8 @@ static uint8_t kind_of_path(const struct bytes *path)
 		const char *prefix;
 		uint8_t exact, kind;
 	} paths[] = {
-#define PATH(prefix, exact, kind) { prefix, exact, kind },
-		VRR_PATHS(PATH)
-	};
+#define PATH(prefix, exact, kind) {prefix, exact, kind},
+		VRR_PATHS(PATH)};
 	for (size_t i = 0; path && i < sizeof(paths) / sizeof(*paths); i++) {
 		size_t n = strlen(paths[i].prefix), length = strnlen((const char *)path->data, path->length);
 		if (length >= n && !memcmp(path->data, paths[i].prefix, n) && (!paths[i].exact || length == n))
@@ -68,21 +67,27 @@ static bool moves_bytes(uint8_t op)
 {
 	return op == VRR_OP_PREAD || op == VRR_OP_PWRITE || op == VRR_OP_READ || op == VRR_OP_WRITE;
 }
-/* SQLite keeps small magnitudes in fewer bytes: as a signed integer of its width, no value takes more than its width. */
+/* SQLite keeps small magnitudes in fewer bytes: as a signed integer of its width, no value takes more than its width.
+ */
 static int64_t narrow(const struct vrr_record *record, uint8_t op)
 {
 	uint64_t n = op == VRR_OP_PREAD || op == VRR_OP_READ ? (uint64_t)record->ret : record->b;
 	if (!moves_bytes(op) || n > 4)
 		return (int64_t)record->value;
-	return n == 4 ? (int32_t)record->value : n == 2 ? (int16_t)record->value : n == 1 ? (int8_t)record->value : (int64_t)record->value;
+	return n == 4	? (int32_t)record->value
+	       : n == 2 ? (int16_t)record->value
+	       : n == 1 ? (int8_t)record->value
+			: (int64_t)record->value;
 }
 static bool in_region(uint8_t op)
 {
-	return op == VRR_OP_PREAD || op == VRR_OP_PWRITE || op == VRR_OP_MMAP || op == VRR_OP_LOAD || op == VRR_OP_STORE;
+	return op == VRR_OP_PREAD || op == VRR_OP_PWRITE || op == VRR_OP_MMAP || op == VRR_OP_LOAD ||
+	       op == VRR_OP_STORE;
 }
 static bool makes_handle(uint8_t op)
 {
-	return op == VRR_OP_OPEN || op == VRR_OP_ATTACH || op == VRR_OP_EVENTFD || op == VRR_OP_IOCTL || op == VRR_OP_RECVMSG;
+	return op == VRR_OP_OPEN || op == VRR_OP_ATTACH || op == VRR_OP_EVENTFD || op == VRR_OP_IOCTL ||
+	       op == VRR_OP_RECVMSG;
 }
 
 /* Whether the bytes are the program's data, which --payload may leave out, rather than what decoding needs. */
@@ -97,7 +102,7 @@ static void memory_row(struct drain *drain, const struct bytes *b, int64_t paylo
 {
 	struct memory_row *row = ROW(&drain->batch, memory);
 	if (row)
-		*row = (struct memory_row){ drain->next_event, b->where, phase, payload, b->total };
+		*row = (struct memory_row){drain->next_event, b->where, phase, payload, b->total};
 }
 
 /* The answer is not in the ring where it equals the question; after a call that returned the trace has both. */
@@ -148,7 +153,8 @@ static uint32_t site_id(struct drain *drain, struct stream *stream, const struct
 	return id;
 }
 
-int decode(struct drain *drain, struct stream *stream, struct place place, const struct vrr_record *record, bool returned)
+int decode(struct drain *drain, struct stream *stream, struct place place, const struct vrr_record *record,
+	   bool returned)
 {
 	const struct ring *ring = &drain->ring;
 	uint64_t head = __atomic_load_n(&record->head, __ATOMIC_ACQUIRE);
@@ -160,8 +166,12 @@ int decode(struct drain *drain, struct stream *stream, struct place place, const
 		return -1;
 	uint32_t thread = thread_of(drain, stream, record);
 
-	struct site site = { NO_NUMBER, NO_NUMBER, NO_NUMBER, NO_NUMBER, thread, record->handle, record->fd, 0, op,
-			     (uint8_t)(flags & ~VRR_FLAG_MORE), 0 };
+	struct site site = {NO_NUMBER,	NO_NUMBER,
+			    NO_NUMBER,	NO_NUMBER,
+			    thread,	record->handle,
+			    record->fd, 0,
+			    op,		(uint8_t)(flags & ~VRR_FLAG_MORE),
+			    0};
 	bool is_inline = flags & VRR_FLAG_INLINE;
 	uint32_t made = is_inline ? 0 : (uint32_t)record->value;
 	uint8_t made_kind = is_inline ? 0 : (uint8_t)(record->value >> 32);
@@ -175,9 +185,12 @@ int decode(struct drain *drain, struct stream *stream, struct place place, const
 	if (!site.kind && op == VRR_OP_OPEN && !plain)
 		site.kind = kind_of_path(gathered(drain, VRR_WHERE_PATH, VRR_PHASE_IN));
 	if (!site.kind)
-		site.kind = op != VRR_OP_IOCTL && made_kind ? made_kind : site.handle || record->fd >= 0 ? VRR_KIND_UNKNOWN : VRR_KIND_NONE;
+		site.kind = op != VRR_OP_IOCTL && made_kind  ? made_kind
+			    : site.handle || record->fd >= 0 ? VRR_KIND_UNKNOWN
+							     : VRR_KIND_NONE;
 
-	struct event_row event = { .dur = NO_NUMBER, .a = (int64_t)record->a, .ret = NO_NUMBER, .inp = NO_NUMBER, .outp = NO_NUMBER };
+	struct event_row event = {
+		.dur = NO_NUMBER, .a = (int64_t)record->a, .ret = NO_NUMBER, .inp = NO_NUMBER, .outp = NO_NUMBER};
 	event.t = ring_nanos(ring, ring->header->clock_start, record->enter);
 	if (returned) {
 		event.dur = ring_nanos(ring, record->enter, record->leave);
@@ -200,7 +213,8 @@ int decode(struct drain *drain, struct stream *stream, struct place place, const
 		uint16_t at = feature ? feature->makes_at : call ? call->makes_at : VRR_NOWHERE;
 		if (at != VRR_NOWHERE && at != VRR_AT_RETURN)
 			made_fd = s32_at(out ? out : in, at);
-		if (returned && record->ret >= 0 && site.kind == VRR_KIND_DEVICE && record->a == VFIO_DEVICE_GET_REGION_INFO)
+		if (returned && record->ret >= 0 && site.kind == VRR_KIND_DEVICE &&
+		    record->a == VFIO_DEVICE_GET_REGION_INFO)
 			region_told(drain, record->handle, out ? out : in);
 	} else {
 		site.length = (int64_t)record->b;
@@ -223,6 +237,7 @@ int decode(struct drain *drain, struct stream *stream, struct place place, const
 	if (!row || drain->batch.out_of_memory)
 		return -1;
 	*row = event;
+	drain->batch.has_payloads |= event.inp != NO_NUMBER || event.outp != NO_NUMBER;
 	drain->next_event++;
 	return 0;
 }

@@ -2,6 +2,7 @@
 #ifndef VFIO_RR_DRAIN_H
 #define VFIO_RR_DRAIN_H
 #include "batch.h"
+#include "pack.h"
 
 enum payload_mode { PAYLOAD_FULL, PAYLOAD_HASH, PAYLOAD_NONE };
 
@@ -34,9 +35,12 @@ struct drain {
 	size_t pid_count, pid_capacity;
 	uint32_t next_thread, next_process;
 	int64_t next_event;
-	uint64_t last_leave;
+	uint64_t last_leave, checked;
 	/* For the recording's report. */
 	int64_t late, damaged, unfinished;
+	/* Of the payload row that is being read: bytes in packer.room, 0 not packed. */
+	struct packer packer;
+	size_t packed;
 	/* Of the record being decoded. */
 	struct bytes *bytes;
 	size_t bytes_count, bytes_capacity;
@@ -60,7 +64,8 @@ int64_t payload_of(struct drain *drain, const struct bytes *bytes, enum payload_
 /* objects.c: who calls, and on what */
 struct handle *handle_at(struct drain *drain, uint32_t number);
 uint32_t thread_of(struct drain *drain, const struct stream *stream, const struct vrr_record *record);
-void handle_made(struct drain *drain, uint32_t number, uint8_t kind, const struct vrr_record *record, uint32_t process, int64_t fd);
+void handle_made(struct drain *drain, uint32_t number, uint8_t kind, const struct vrr_record *record, uint32_t process,
+		 int64_t fd);
 const struct region *region_at(const struct drain *drain, uint32_t handle, uint64_t offset);
 void region_told(struct drain *drain, uint32_t handle, const struct bytes *info);
 int pid_set(struct drain *drain, uint32_t pid, uint32_t process);
@@ -69,11 +74,14 @@ int thread_set(struct drain *drain, uint32_t stream, uint32_t thread);
 struct region *region_slot(struct handle *handle, uint32_t index);
 
 /* decode.c */
-int decode(struct drain *drain, struct stream *stream, struct place place, const struct vrr_record *record, bool returned);
+int decode(struct drain *drain, struct stream *stream, struct place place, const struct vrr_record *record,
+	   bool returned);
 
 /* merge.c */
-/* Fills the batch with at most `max` events; finish: all there is, calls that never returned last. -1: no memory. */
-int64_t drain_batch(struct drain *drain, int64_t max, bool finish);
+/* SOON: hold back little. FINISH: nobody writes any more; all there is, calls that never returned last. */
+enum haste { HASTE_NONE, HASTE_FINISH, HASTE_SOON };
+/* Fills the batch with at most `max` events; their number, -1: no memory. */
+int64_t drain_batch(struct drain *drain, int64_t max, enum haste haste);
 void drain_done(struct drain *drain);
 
 /* prime.c: what an unfinished trace knows already. NULL, or what is wrong. */

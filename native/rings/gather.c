@@ -50,7 +50,8 @@ static int chunks(struct drain *drain, const struct vrr_record *record, uint32_t
 		}
 		struct bytes *b = NULL;
 		for (size_t i = drain->bytes_count; i-- > 0 && !b;)
-			if (drain->bytes[i].goes_on && drain->bytes[i].where == c->where && drain->bytes[i].phase == c->phase)
+			if (drain->bytes[i].goes_on && drain->bytes[i].where == c->where &&
+			    drain->bytes[i].phase == c->phase)
 				b = &drain->bytes[i];
 		if (b) {
 			if (append(drain, b, data, c->length))
@@ -91,7 +92,8 @@ int gather(struct drain *drain, const struct stream *stream, struct place place,
 			return 0;
 		uint64_t word = __atomic_load_n(&next->head, __ATOMIC_ACQUIRE);
 		if (record_op(word) == VRR_OP_MORE) {
-			if (next->enter == record->enter && state == HEAD_DONE && chunks(drain, next, record_size(word)))
+			if (next->enter == record->enter && state == HEAD_DONE &&
+			    chunks(drain, next, record_size(word)))
 				return -1;
 		} else if (record->leave && next->enter > record->leave) {
 			return 0;
@@ -114,9 +116,9 @@ int64_t payload_of(struct drain *drain, const struct bytes *b, enum payload_mode
 	bool fresh;
 	if (!b)
 		return NO_NUMBER;
-	hash = mode == PAYLOAD_NONE ? (struct hash128){ b->length, 0 } : hash_bytes(b->data, b->length);
+	hash = mode == PAYLOAD_NONE ? (struct hash128){b->length, 0} : hash_bytes(b->data, b->length);
 	/* The same bytes may be kept whole in one place and only hashed in another. */
-	key = (struct hash128){ hash.low, hash.high ^ (uint64_t)mode };
+	key = (struct hash128){hash.low, hash.high ^ (uint64_t)mode};
 	uint32_t id = intern_payload(&drain->intern, &key, &fresh);
 	if (!id) {
 		drain->batch.out_of_memory = true;
@@ -130,7 +132,9 @@ int64_t payload_of(struct drain *drain, const struct bytes *b, enum payload_mode
 		row->size = (int64_t)b->length;
 		row->hash = hash;
 		row->bytes = b->data;
-		row->codec = mode == PAYLOAD_FULL ? VRR_CODEC_RAW : mode == PAYLOAD_HASH ? VRR_CODEC_HASH : VRR_CODEC_NONE;
+		row->codec = mode == PAYLOAD_FULL   ? VRR_CODEC_RAW
+			     : mode == PAYLOAD_HASH ? VRR_CODEC_HASH
+						    : VRR_CODEC_NONE;
 		if (mode == PAYLOAD_FULL)
 			drain->batch.payload_bytes += b->length;
 	}

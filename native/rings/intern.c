@@ -7,7 +7,7 @@
 struct hash128 hash_bytes(const void *bytes, size_t length)
 {
 	XXH128_hash_t h = XXH3_128bits(bytes, length);
-	return (struct hash128){ h.low64, h.high64 };
+	return (struct hash128){h.low64, h.high64};
 }
 
 static size_t site_hash(const struct site *site)

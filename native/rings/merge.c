@@ -4,8 +4,12 @@
 #include <string.h>
 
 /* A call's end is stamped, then stored: a thread that loses its processor in between publishes a stamp older than what
- * others published meanwhile. Records wait this long for such; what comes later still is kept and counted (`late`). */
-#define HOLD_BACK_NS 5000000
+ * others published meanwhile. Records wait this long for such, less when writers wait for segments; what comes later
+ * still is kept and counted (`late`). */
+#define HOLD_BACK_NS	    100000000
+#define HOLD_BACK_SHORT_NS  5000000
+/* How often to look for threads that are gone; each leaves a segment behind. */
+#define CHECK_NS	    250000000
 /* New payload bytes after which a batch is full: bounds the transaction's time, and the ring space it holds. */
 #define BATCH_PAYLOAD_BYTES (32u << 20)
 
@@ -122,11 +126,12 @@ static int unfinished(struct drain *drain, const struct candidate *streams, size
 	for (size_t i = 0; i < count; i++) {
 		struct stream *stream = streams[i].stream;
 		for (uint32_t k = 0; k < stream->open_count; k++)
-			list[n++] = (struct candidate){ stream, 0, stream->open[k].record, stream->open[k].place, (int32_t)k };
+			list[n++] = (struct candidate){stream, 0, stream->open[k].record, stream->open[k].place,
+						       (int32_t)k};
 		struct vrr_record *record;
 		enum head state;
 		if (!stream->broken && !stream_look(&drain->streams, stream, &state, &record) && state == HEAD_ENTERED)
-			list[n++] = (struct candidate){ stream, 0, record, stream->frontier, -1 };
+			list[n++] = (struct candidate){stream, 0, record, stream->frontier, -1};
 	}
 	qsort(list, n, sizeof(*list), by_enter);
 	int wrong = 0;
@@ -143,6 +148,23 @@ static int unfinished(struct drain *drain, const struct candidate *streams, size
 	return wrong;
 }
 
+static int bury(struct drain *drain, struct candidate *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct stream *stream = list[i].stream;
+		uint64_t barrier = UINT64_MAX;
+		if (!stream->dead || list[i].key != UINT64_MAX || stream->broken)
+			continue;
+		/* Once more: its last records may have come after we looked. */
+		if (look(drain, &list[i], &barrier))
+			return -1;
+		if (list[i].key == UINT64_MAX &&
+		    (unfinished(drain, &list[i], 1) || stream_bury(&drain->streams, stream)))
+			return -1;
+	}
+	return 0;
+}
+
 static int positions(struct drain *drain)
 {
 	struct streams *all = &drain->streams;
@@ -156,7 +178,8 @@ static int positions(struct drain *drain)
 			struct drained_row *row = ROW(&drain->batch, drained);
 			if (!row)
 				return -1;
-			*row = (struct drained_row){ (int64_t)stream->parts[p].ticket, stream->frontier.pos, p < stream->frontier.part };
+			*row = (struct drained_row){(int64_t)stream->parts[p].ticket, stream->frontier.pos,
+						    p < stream->frontier.part};
 			if (row->state)
 				row->bytes = all->ring->segment_size;
 		}
@@ -165,30 +188,39 @@ static int positions(struct drain *drain)
 			if (!row)
 				return -1;
 			const struct place *at = &stream->open[k].place;
-			*row = (struct drained_row){ (int64_t)stream->parts[at->part].ticket, at->pos, 2 };
+			*row = (struct drained_row){(int64_t)stream->parts[at->part].ticket, at->pos, 2};
 		}
 	}
 	for (size_t i = 0; i < all->drained.count; i++) {
 		struct drained_row *row = ROW(&drain->batch, drained);
 		if (!row)
 			return -1;
-		*row = (struct drained_row){ (int64_t)all->drained.list[i].ticket, all->ring->segment_size, 1 };
+		*row = (struct drained_row){(int64_t)all->drained.list[i].ticket, all->ring->segment_size, 1};
 	}
 	return 0;
 }
 
-int64_t drain_batch(struct drain *drain, int64_t max, bool finish)
+int64_t drain_batch(struct drain *drain, int64_t max, enum haste haste)
 {
+	bool finish = haste == HASTE_FINISH;
 	struct streams *all = &drain->streams;
 	if (drain->prepared)
 		return (int64_t)drain->batch.event.count;
 	batch_clear(&drain->batch);
 	drain->batch.first_event = drain->next_event;
-	uint64_t now = ring_now(&drain->ring), hold = ring_ticks(&drain->ring, HOLD_BACK_NS);
+	const struct vrr_ring *h = drain->ring.header;
+	uint64_t left = __atomic_load_n(&h->given, __ATOMIC_RELAXED) - __atomic_load_n(&h->taken, __ATOMIC_RELAXED);
+	bool scarce = haste == HASTE_SOON || left < drain->ring.window / 4 + 1;
+	uint64_t now = ring_now(&drain->ring);
+	uint64_t hold = ring_ticks(&drain->ring, scarce ? HOLD_BACK_SHORT_NS : HOLD_BACK_NS);
 	uint64_t until = finish ? UINT64_MAX - 1 : now > hold ? now - hold : 0;
 	/* Time first, then the tickets, then the heads: what comes after is younger than `until`. */
 	if (streams_discover(all))
 		return -1;
+	if (now - drain->checked > ring_ticks(&drain->ring, CHECK_NS)) {
+		drain->checked = now;
+		streams_check(all);
+	}
 	size_t count = 0;
 	for (size_t i = 0; i < all->count; i++)
 		count += all->list[i] && all->list[i]->count;
@@ -209,6 +241,8 @@ int64_t drain_batch(struct drain *drain, int64_t max, bool finish)
 		wrong = merge(drain, list, n, max, until, finish);
 	if (!wrong && finish && !drain->batch.event.count)
 		wrong = unfinished(drain, list, n);
+	if (!wrong && !finish)
+		wrong = bury(drain, list, n);
 	free(list);
 	if (!wrong)
 		wrong = positions(drain);

@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* gcc 12 loses sight of what hangs in an array that was reallocated. */
+#pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
+
 /* Open files are numbered from the ring's header; a number beyond belongs to no recording of this length. */
 #define HANDLE_MAX (1u << 24)
 
@@ -40,7 +43,7 @@ int pid_set(struct drain *drain, uint32_t pid, uint32_t process)
 		drain->pids = bigger;
 		drain->pid_capacity = more;
 	}
-	drain->pids[drain->pid_count++] = (struct pid_row){ pid, process };
+	drain->pids[drain->pid_count++] = (struct pid_row){pid, process};
 	return 0;
 }
 
@@ -85,12 +88,24 @@ static uint32_t process_new(struct drain *drain, uint32_t pid, int64_t parent, c
 	return (uint32_t)row->id;
 }
 
+/* A program that begins in a process which had another: exec ended the streams of that. */
+static void replaced(struct drain *drain, const struct stream *by)
+{
+	for (size_t i = 0; i < drain->streams.count; i++) {
+		struct stream *s = drain->streams.list[i];
+		if (s && s->pid == by->pid && s->id < by->id)
+			s->dead = true;
+	}
+}
+
 /* A stream belongs to one process: fork and exec begin new ones. */
 uint32_t thread_of(struct drain *drain, const struct stream *stream, const struct vrr_record *record)
 {
 	uint32_t thread = stream->id < drain->thread_slots ? drain->threads[stream->id] : 0;
 	bool begins = record_op(record->head) == VRR_OP_PROCESS;
 	uint32_t process = begins ? process_new(drain, stream->pid, (int64_t)record->b, record) : 0;
+	if (begins)
+		replaced(drain, stream);
 	if (thread && !begins)
 		return thread;
 	if (!process)
@@ -101,13 +116,14 @@ uint32_t thread_of(struct drain *drain, const struct stream *stream, const struc
 	if (!row || !process)
 		return 0;
 	thread = drain->next_thread++;
-	*row = (struct thread_row){ thread, process, stream->tid, stream->level, stream->id };
+	*row = (struct thread_row){thread, process, stream->tid, stream->level, stream->id};
 	if (thread_set(drain, stream->id, thread))
 		drain->batch.out_of_memory = true;
 	return thread;
 }
 
-void handle_made(struct drain *drain, uint32_t number, uint8_t kind, const struct vrr_record *record, uint32_t process, int64_t fd)
+void handle_made(struct drain *drain, uint32_t number, uint8_t kind, const struct vrr_record *record, uint32_t process,
+		 int64_t fd)
 {
 	struct handle *handle = handle_at(drain, number);
 	if (!handle || handle->kind)
@@ -133,7 +149,7 @@ void handle_made(struct drain *drain, uint32_t number, uint8_t kind, const struc
 		if (row->name && strchr(row->name, ' '))
 			*strchr(row->name, ' ') = 0;
 	}
-	*made = (struct made_row){ drain->next_event, number, handle->kind };
+	*made = (struct made_row){drain->next_event, number, handle->kind};
 }
 
 const struct region *region_at(const struct drain *drain, uint32_t handle, uint64_t offset)
@@ -188,7 +204,7 @@ void region_told(struct drain *drain, uint32_t number, const struct bytes *info)
 	if (!h || !info || info->length < sizeof(r))
 		return;
 	memcpy(&r, info->data, sizeof(r));
-	struct region now = { r.index, r.offset, r.size, r.flags, NO_NUMBER, NO_NUMBER };
+	struct region now = {r.index, r.offset, r.size, r.flags, NO_NUMBER, NO_NUMBER};
 	if (r.flags & VFIO_REGION_INFO_FLAG_CAPS)
 		find_type(info, r.cap_offset, &now);
 	struct region *known = region_slot(h, r.index);
@@ -201,10 +217,12 @@ void region_told(struct drain *drain, uint32_t number, const struct bytes *info)
 		now.type = known->type;
 		now.subtype = known->subtype;
 	}
-	if (known->size == now.size && known->offset == now.offset && known->flags == now.flags && known->type == now.type)
+	if (known->size == now.size && known->offset == now.offset && known->flags == now.flags &&
+	    known->type == now.type)
 		return;
 	*known = now;
 	struct region_row *row = ROW(&drain->batch, region);
 	if (row)
-		*row = (struct region_row){ number, r.index, r.flags, (int64_t)r.size, (int64_t)r.offset, now.type, now.subtype };
+		*row = (struct region_row){number,   r.index,	 r.flags, (int64_t)r.size, (int64_t)r.offset,
+					   now.type, now.subtype};
 }

@@ -34,20 +34,30 @@ static int64_t number(sqlite3_stmt *row, int column)
 static int know_site(void *context, sqlite3_stmt *row)
 {
 	struct drain *drain = context;
-	struct site site = { number(row, 1), number(row, 2), number(row, 3), number(row, 4), (uint32_t)sqlite3_column_int64(row, 5),
-			     (uint32_t)sqlite3_column_int64(row, 6), sqlite3_column_int(row, 7), (uint8_t)sqlite3_column_int(row, 8),
-			     (uint8_t)sqlite3_column_int(row, 9), (uint8_t)sqlite3_column_int(row, 10), 0 };
+	struct site site = {number(row, 1),
+			    number(row, 2),
+			    number(row, 3),
+			    number(row, 4),
+			    (uint32_t)sqlite3_column_int64(row, 5),
+			    (uint32_t)sqlite3_column_int64(row, 6),
+			    sqlite3_column_int(row, 7),
+			    (uint8_t)sqlite3_column_int(row, 8),
+			    (uint8_t)sqlite3_column_int(row, 9),
+			    (uint8_t)sqlite3_column_int(row, 10),
+			    0};
 	return intern_know_site(&drain->intern, &site, (uint32_t)sqlite3_column_int64(row, 0));
 }
 
 static int know_payload(void *context, sqlite3_stmt *row)
 {
 	struct drain *drain = context;
-	struct hash128 hash = { (uint64_t)sqlite3_column_int64(row, 2), 0 };
+	struct hash128 hash = {(uint64_t)sqlite3_column_int64(row, 2), 0};
 	int codec = sqlite3_column_int(row, 3);
 	if (sqlite3_column_bytes(row, 1) == sizeof(hash))
 		memcpy(&hash, sqlite3_column_blob(row, 1), sizeof(hash));
-	hash.high ^= (uint64_t)(codec == VRR_CODEC_HASH ? PAYLOAD_HASH : codec == VRR_CODEC_NONE ? PAYLOAD_NONE : PAYLOAD_FULL);
+	hash.high ^= (uint64_t)(codec == VRR_CODEC_HASH	  ? PAYLOAD_HASH
+				: codec == VRR_CODEC_NONE ? PAYLOAD_NONE
+							  : PAYLOAD_FULL);
 	return intern_know_payload(&drain->intern, &hash, (uint32_t)sqlite3_column_int64(row, 0));
 }
 
@@ -98,8 +108,9 @@ static int know_position(void *context, sqlite3_stmt *row)
 	struct positions *all = context;
 	if (!rows_room(&all->row, sizeof(*all->row.list)))
 		return -1;
-	all->row.list[all->row.count++] = (struct position){ (uint64_t)sqlite3_column_int64(row, 0),
-							     (uint32_t)sqlite3_column_int64(row, 1), sqlite3_column_int64(row, 2) };
+	all->row.list[all->row.count++] =
+		(struct position){(uint64_t)sqlite3_column_int64(row, 0), (uint32_t)sqlite3_column_int64(row, 1),
+				  sqlite3_column_int64(row, 2)};
 	return 0;
 }
 
@@ -114,12 +125,13 @@ static uint32_t bytes_of(void *context, uint64_t ticket)
 
 const char *prime(struct drain *drain, sqlite3 *db)
 {
-	struct positions positions = { 0 };
+	struct positions positions = {0};
 	drain->next_thread = drain->next_process = 1;
 	drain->next_event = 1;
 	int wrong =
 		each(db, "SELECT coalesce(max(id), 0) FROM event", know_last, drain) ||
-		each(db, "SELECT id, request, feature, region, length, thread, handle, fd, kind, op, flags FROM site", know_site, drain) ||
+		each(db, "SELECT id, request, feature, region, length, thread, handle, fd, kind, op, flags FROM site",
+		     know_site, drain) ||
 		each(db, "SELECT id, hash, size, codec FROM payload", know_payload, drain) ||
 		each(db, "SELECT id, stream FROM thread ORDER BY id", know_thread, drain) ||
 		each(db, "SELECT id, pid FROM process ORDER BY id", know_process, drain) ||
@@ -129,7 +141,8 @@ const char *prime(struct drain *drain, sqlite3 *db)
 	wrong = wrong || streams_open(&drain->streams, &drain->ring, bytes_of, &positions);
 	for (size_t i = 0; i < positions.row.count && !wrong; i++)
 		if (positions.row.list[i].state == 2)
-			wrong = streams_know_open(&drain->streams, positions.row.list[i].ticket, positions.row.list[i].bytes);
+			wrong = streams_know_open(&drain->streams, positions.row.list[i].ticket,
+						  positions.row.list[i].bytes);
 	batch_clear(&drain->batch);
 	rows_free(&positions.row);
 	return wrong ? "the trace cannot be read" : NULL;

@@ -95,7 +95,7 @@ static void *upkeep(void *arg)
 		pthread_mutex_lock(&ring->lock);
 		give(ring, ring->window);
 		pthread_mutex_unlock(&ring->lock);
-		struct timespec pause = { 0, now == taken ? UPKEEP_IDLE_NS : UPKEEP_BUSY_NS };
+		struct timespec pause = {0, now == taken ? UPKEEP_IDLE_NS : UPKEEP_BUSY_NS};
 		taken = now;
 		/* Short sleeps while few are left, long ones only with a window in hand. */
 		if (ring->header->given - now < ring->window / 2)
@@ -170,7 +170,9 @@ const char *ring_open(struct ring *ring, const char *path, uint32_t window)
 	memset(ring, 0, sizeof(*ring));
 	ring->fd = open(path, O_RDWR | O_CLOEXEC);
 	if (ring->fd < 0)
-		return errno == ENOENT ? "does not exist" : errno == EACCES ? "may not be read and written by this user" : "cannot be opened";
+		return errno == ENOENT	 ? "does not exist"
+		       : errno == EACCES ? "may not be read and written by this user"
+					 : "cannot be opened";
 	if (flock(ring->fd, LOCK_EX | LOCK_NB))
 		wrong = "is in use by another recorder";
 	else if (fstat(ring->fd, &st) || !S_ISREG(st.st_mode) || (size_t)st.st_size < sizeof(struct vrr_ring))

@@ -1,6 +1,6 @@
-/* The ring file as the recorder holds it (layout: schema/event.ts). One recorder at a time: the file is locked. A thread
- * of the ring's own gives writers segments whose pages are there already, and moves the heartbeat, so neither depends on
- * how long a transaction takes. */
+/* The ring file as the recorder holds it (layout: schema/event.ts). One recorder at a time: the file is locked. A
+ * thread of the ring's own gives writers segments whose pages are there already, and moves the heartbeat, so neither
+ * depends on how long a transaction takes. */
 #ifndef VFIO_RR_RING_H
 #define VFIO_RR_RING_H
 #include <pthread.h>

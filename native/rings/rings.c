@@ -2,8 +2,8 @@
  * batch. One drain a connection, used by the thread that has the connection.
  *
  *   ring_open(path, payload: 'full' | 'hash' | 'none', window: segments ready ahead, 0: no writer is left)
- *   ring_batch(max events, finish) -> events prepared      ring_tables() -> bit set of tables with rows, as in `nonempty`
- *   ring_done()  after COMMIT, or to skip the batch       ring_close()      ring_clock() -> 'TICKS NS'
+ *   ring_batch(max events, enum haste) -> events prepared      ring_tables() -> bit set of tables with rows, see
+ * `nonempty` ring_done()  after COMMIT, or to skip the batch       ring_close()      ring_clock() -> 'TICKS NS'
  */
 #define _GNU_SOURCE
 #include "drain.h"
@@ -27,6 +27,7 @@ void drain_close(struct drain *d)
 	free(d->threads);
 	free(d->pids);
 	free(d->bytes);
+	pack_free(&d->packer);
 	ring_close(&d->ring);
 	memset(d, 0, sizeof(*d));
 }
@@ -57,7 +58,7 @@ static void fn_batch(sqlite3_context *c, int argc, sqlite3_value **argv)
 {
 	struct drain *d = sqlite3_user_data(c);
 	(void)argc;
-	int64_t n = d->open ? drain_batch(d, sqlite3_value_int64(argv[0]), sqlite3_value_int(argv[1])) : 0;
+	int64_t n = d->open ? drain_batch(d, sqlite3_value_int64(argv[0]), (enum haste)sqlite3_value_int(argv[1])) : 0;
 	if (n < 0)
 		sqlite3_result_error_nomem(c);
 	else
@@ -67,8 +68,8 @@ static void fn_batch(sqlite3_context *c, int argc, sqlite3_value **argv)
 static void fn_tables(sqlite3_context *c, int argc, sqlite3_value **argv)
 {
 	const struct batch *b = &((struct drain *)sqlite3_user_data(c))->batch;
-	const size_t nonempty[] = { b->process.count, b->thread.count, b->handle.count, b->region.count, b->site.count,
-				    b->payload.count, b->memory.count, b->made.count };
+	const size_t nonempty[] = {b->process.count, b->thread.count, b->handle.count, b->region.count, b->site.count,
+				   b->payload.count, b->memory.count, b->made.count,   b->has_payloads};
 	int bits = 0;
 	(void)argc, (void)argv;
 	for (size_t i = 0; i < sizeof(nonempty) / sizeof(*nonempty); i++)
@@ -123,7 +124,8 @@ static void forget(void *drain)
 	free(drain);
 }
 
-__attribute__((visibility("default"))) int sqlite3_rings_init(sqlite3 *db, char **error, const sqlite3_api_routines *api);
+__attribute__((visibility("default"))) int sqlite3_rings_init(sqlite3 *db, char **error,
+							      const sqlite3_api_routines *api);
 int sqlite3_rings_init(sqlite3 *db, char **error, const sqlite3_api_routines *api)
 {
 	static const struct {
@@ -131,17 +133,19 @@ int sqlite3_rings_init(sqlite3 *db, char **error, const sqlite3_api_routines *ap
 		int arguments;
 		void (*fn)(sqlite3_context *, int, sqlite3_value **);
 	} functions[] = {
-		{ "ring_batch", 2, fn_batch }, { "ring_tables", 0, fn_tables }, { "ring_done", 0, fn_done },
-		{ "ring_close", 0, fn_close }, { "ring_clock", 0, fn_clock },
+		{"ring_batch", 2, fn_batch}, {"ring_tables", 0, fn_tables}, {"ring_done", 0, fn_done},
+		{"ring_close", 0, fn_close}, {"ring_clock", 0, fn_clock},
 	};
 	SQLITE_EXTENSION_INIT2(api);
 	(void)error;
 	struct drain *drain = calloc(1, sizeof(*drain));
 	if (!drain)
 		return SQLITE_NOMEM;
-	int rc = sqlite3_create_function_v2(db, "ring_open", 3, SQLITE_UTF8 | SQLITE_DIRECTONLY, drain, fn_open, NULL, NULL, forget);
+	int rc = sqlite3_create_function_v2(db, "ring_open", 3, SQLITE_UTF8 | SQLITE_DIRECTONLY, drain, fn_open, NULL,
+					    NULL, forget);
 	for (size_t i = 0; i < sizeof(functions) / sizeof(*functions) && rc == SQLITE_OK; i++)
-		rc = sqlite3_create_function_v2(db, functions[i].name, functions[i].arguments, SQLITE_UTF8 | SQLITE_DIRECTONLY, drain,
-						functions[i].fn, NULL, NULL, NULL);
+		rc = sqlite3_create_function_v2(db, functions[i].name, functions[i].arguments,
+						SQLITE_UTF8 | SQLITE_DIRECTONLY, drain, functions[i].fn, NULL, NULL,
+						NULL);
 	return rc == SQLITE_OK ? tables_register(db, drain) : rc;
 }

@@ -1,8 +1,13 @@
 #define _GNU_SOURCE
 #include "stream.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+/* gcc 12 loses sight of what hangs in an array that was reallocated. */
+#pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
 
 static void *grown(void *list, size_t count, size_t *capacity, size_t size)
 {
@@ -21,8 +26,22 @@ static int tickets_add(struct tickets *t, uint64_t ticket, uint32_t segment)
 	if (!list)
 		return -1;
 	t->list = list;
-	t->list[t->count++] = (struct ticket_at){ ticket, segment };
+	t->list[t->count++] = (struct ticket_at){ticket, segment};
 	return 0;
+}
+
+static bool there(const struct stream *stream)
+{
+	return !syscall(SYS_tgkill, stream->pid, stream->tid, 0) || errno == EPERM;
+}
+
+void streams_check(struct streams *all)
+{
+	for (size_t i = 0; i < all->count; i++) {
+		struct stream *stream = all->list[i];
+		if (stream && stream->count && stream->alive && !stream->dead)
+			stream->dead = !there(stream);
+	}
 }
 
 /* Streams are numbered from the ring's header, so they can be looked up by number. */
@@ -49,6 +68,7 @@ static struct stream *stream_of(struct streams *all, const struct vrr_segment *s
 		stream->tid = s->tid;
 		stream->level = s->level;
 		stream->frontier.pos = sizeof(*s);
+		stream->alive = there(stream);
 		all->list[id] = stream;
 	}
 	return stream;
@@ -62,7 +82,7 @@ static int push_open(struct stream *stream, struct place place, struct vrr_recor
 		return -1;
 	stream->open = open;
 	stream->open_capacity = (uint32_t)capacity;
-	stream->open[stream->open_count++] = (struct open_call){ place, record };
+	stream->open[stream->open_count++] = (struct open_call){place, record};
 	return 0;
 }
 
@@ -85,7 +105,7 @@ static int adopt(struct streams *all, uint64_t ticket, uint32_t segment, uint32_
 		stream->parts[i] = stream->parts[i - 1];
 	if (pos < sizeof(*s))
 		pos = sizeof(*s);
-	stream->parts[i] = (struct part){ ticket, segment, s->part, pos };
+	stream->parts[i] = (struct part){ticket, segment, s->part, pos};
 	return 0;
 }
 
@@ -127,7 +147,8 @@ int streams_open(struct streams *all, struct ring *ring, uint32_t (*bytes_of)(vo
 	for (uint32_t s = 0; s < n; s++) {
 		uint64_t ticket = 0;
 		/* pread: see idle_segments in ring.c. */
-		if (pread(ring->fd, &ticket, sizeof(ticket), (uint8_t *)ring_segment(ring, s) - ring->map) != sizeof(ticket))
+		if (pread(ring->fd, &ticket, sizeof(ticket), (uint8_t *)ring_segment(ring, s) - ring->map) !=
+		    sizeof(ticket))
 			continue;
 		if (ticket && ticket <= taken && adopt(all, ticket - 1, s, bytes_of(context, ticket - 1)))
 			return -1;
@@ -153,9 +174,10 @@ int streams_know_open(struct streams *all, uint64_t ticket, uint32_t pos)
 	for (size_t i = 0; i < all->count; i++) {
 		struct stream *stream = all->list[i];
 		for (uint32_t p = 0; stream && p < stream->count; p++)
-			if (stream->parts[p].ticket == ticket && pos + sizeof(struct vrr_record) <= all->ring->segment_size) {
+			if (stream->parts[p].ticket == ticket &&
+			    pos + sizeof(struct vrr_record) <= all->ring->segment_size) {
 				uint8_t *segment = (uint8_t *)ring_segment(all->ring, stream->parts[p].segment);
-				return push_open(stream, (struct place){ p, pos }, (struct vrr_record *)(segment + pos));
+				return push_open(stream, (struct place){p, pos}, (struct vrr_record *)(segment + pos));
 			}
 	}
 	return 0;
@@ -181,7 +203,8 @@ static bool closed(const struct vrr_segment *s)
 	return __atomic_load_n(&s->closed, __ATOMIC_ACQUIRE) != 0;
 }
 
-enum head stream_at(const struct streams *all, const struct stream *stream, struct place *place, struct vrr_record **record)
+enum head stream_at(const struct streams *all, const struct stream *stream, struct place *place,
+		    struct vrr_record **record)
 {
 	const struct ring *ring = all->ring;
 	while (place->part < stream->count) {
@@ -196,7 +219,9 @@ enum head stream_at(const struct streams *all, const struct stream *stream, stru
 				*record = r;
 				if (size < sizeof(*r) || size % 8 || size > ring->segment_size - place->pos)
 					return HEAD_BROKEN;
-				return state == VRR_STATE_DONE ? HEAD_DONE : state == VRR_STATE_ENTERED ? HEAD_ENTERED : HEAD_BROKEN;
+				return state == VRR_STATE_DONE	    ? HEAD_DONE
+				       : state == VRR_STATE_ENTERED ? HEAD_ENTERED
+								    : HEAD_BROKEN;
 			}
 			if (!last)
 				return HEAD_NONE;
@@ -222,7 +247,7 @@ int stream_look(const struct streams *all, struct stream *stream, enum head *sta
 		if (*state == HEAD_NONE || *state == HEAD_BROKEN)
 			return 0;
 		uint64_t head = __atomic_load_n(&(*record)->head, __ATOMIC_ACQUIRE);
-		struct place next = { stream->frontier.part, stream->frontier.pos + record_size(head) };
+		struct place next = {stream->frontier.part, stream->frontier.pos + record_size(head)};
 		if (record_state(head) == VRR_STATE_DONE) {
 			*state = HEAD_DONE;
 			if (record_op(head) != VRR_OP_MORE)
@@ -256,6 +281,15 @@ static int drop_parts(struct streams *all, struct stream *stream, uint32_t n)
 	return 0;
 }
 
+int stream_bury(struct streams *all, struct stream *stream)
+{
+	stream->open_count = 0;
+	if (drop_parts(all, stream, stream->count))
+		return -1;
+	stream->frontier = (struct place){0, sizeof(struct vrr_segment)};
+	return 0;
+}
+
 int stream_trim(struct streams *all, struct stream *stream)
 {
 	const struct ring *ring = all->ring;
@@ -277,6 +311,6 @@ int stream_trim(struct streams *all, struct stream *stream)
 		return 0;
 	if (drop_parts(all, stream, 1))
 		return -1;
-	stream->frontier = (struct place){ 0, sizeof(*s) };
+	stream->frontier = (struct place){0, sizeof(*s)};
 	return 0;
 }

@@ -20,12 +20,14 @@ struct open_call {
 
 struct stream {
 	uint32_t id, pid, tid, level;
-	uint32_t thread; /* row, 0 none yet */
-	struct part *parts; /* ascending numbers */
+	uint32_t thread;		    /* row, 0 none yet */
+	struct part *parts;		    /* ascending numbers */
 	uint32_t count, capacity, expected; /* expected: number of parts[0] */
-	struct place frontier; /* all before it is in the batch, except the open calls */
+	struct place frontier;		    /* all before it is in the batch, except the open calls */
 	struct open_call *open;
 	uint32_t open_count, open_capacity;
+	bool alive;  /* its thread was there when the stream was found, so we see the same pids */
+	bool dead;   /* nothing more comes: the thread is gone, or has become another program */
 	bool broken; /* a record that cannot be one: nothing after it is read */
 	struct site last_site;
 	uint32_t last_site_id;
@@ -44,7 +46,7 @@ struct streams {
 	struct ring *ring;
 	struct stream **list; /* by id; NULL where none is known */
 	size_t count;
-	uint64_t seen; /* tickets below are known or pending */
+	uint64_t seen;		/* tickets below are known or pending */
 	struct tickets pending; /* taken, but the writer has not set the segment up yet */
 	struct tickets drained; /* closed and read to the end; to be given back after COMMIT */
 };
@@ -59,10 +61,15 @@ int streams_know_open(struct streams *all, uint64_t ticket, uint32_t pos);
 int streams_discover(struct streams *all);
 void streams_close(struct streams *all);
 /* The record at `place`, moving on over segment ends. */
-enum head stream_at(const struct streams *all, const struct stream *stream, struct place *place, struct vrr_record **record);
+enum head stream_at(const struct streams *all, const struct stream *stream, struct place *place,
+		    struct vrr_record **record);
 /* Moves the frontier to a record that is no continuation, stepping over entered calls that others follow.
  * -1: out of memory. */
 int stream_look(const struct streams *all, struct stream *stream, enum head *state, struct vrr_record **record);
+/* Marks the streams of threads that are gone. A thread killed or ended by exec closes nothing. */
+void streams_check(struct streams *all);
+/* Of a dead stream, all of it is in the batch. */
+int stream_bury(struct streams *all, struct stream *stream);
 /* Drops the segments in front that hold nothing more. */
 int stream_trim(struct streams *all, struct stream *stream);
 

@@ -27,36 +27,36 @@ static void text(sqlite3_context *c, const char *s)
 		sqlite3_result_null(c);
 }
 /* Rows of integers only: columns are the structure's members in order. */
-#define INTEGERS(table) \
+#define INTEGERS(table)                                                                         \
 	static void table##_column(struct drain *d, size_t row, int column, sqlite3_context *c) \
-	{ \
-		integer(c, ((const int64_t *)&d->batch.table.list[row])[column]); \
+	{                                                                                       \
+		integer(c, ((const int64_t *)&d->batch.table.list[row])[column]);               \
 	}
-#define COUNT(table) \
+#define COUNT(table)                                       \
 	static size_t table##_count(const struct drain *d) \
-	{ \
-		return d->batch.table.count; \
+	{                                                  \
+		return d->batch.table.count;               \
 	}
-COUNT(event) COUNT(memory) COUNT(made) COUNT(payload) COUNT(site) COUNT(thread)
-COUNT(process) COUNT(handle) COUNT(region) COUNT(drained)
-INTEGERS(memory) INTEGERS(made) INTEGERS(thread) INTEGERS(region) INTEGERS(drained)
+COUNT(event)
+COUNT(memory)
+COUNT(made) COUNT(payload) COUNT(site) COUNT(thread) COUNT(process) COUNT(handle) COUNT(region) COUNT(drained)
+	INTEGERS(memory) INTEGERS(made) INTEGERS(thread) INTEGERS(region) INTEGERS(drained)
 
-static void event_column(struct drain *d, size_t row, int column, sqlite3_context *c)
+		static void event_column(struct drain *d, size_t row, int column, sqlite3_context *c)
 {
 	const struct event_row *e = &d->batch.event.list[row];
-	if (column == 0)
-		sqlite3_result_int64(c, d->batch.first_event + (int64_t)row);
-	else if (column == 6 && !e->has_val)
-		sqlite3_result_null(c);
-	else if (column == 6 || column == 2)
-		sqlite3_result_int64(c, column == 6 ? e->val : e->t);
-	else
-		integer(c, ((const int64_t *)e)[column - 1]);
+	int64_t v = column ? ((const int64_t *)e)[column - 1] : d->batch.first_event + (int64_t)row;
+	/* A column without a result is NULL. */
+	if (column == 6 ? e->has_val : v != NO_NUMBER)
+		sqlite3_result_int64(c, v);
 }
 
 static void payload_column(struct drain *d, size_t row, int column, sqlite3_context *c)
 {
 	const struct payload_row *p = &d->batch.payload.list[row];
+	/* Packed once a row: SQLite asks for the columns of one row in order. */
+	if (column == 3 && p->codec == VRR_CODEC_RAW)
+		d->packed = pack(&d->packer, p->bytes, (size_t)p->size);
 	switch (column) {
 	case 0:
 		return sqlite3_result_int64(c, p->id);
@@ -67,9 +67,11 @@ static void payload_column(struct drain *d, size_t row, int column, sqlite3_cont
 	case 2:
 		return sqlite3_result_int64(c, p->size);
 	case 3:
-		return sqlite3_result_int64(c, p->codec);
+		return sqlite3_result_int64(c, p->codec == VRR_CODEC_RAW && d->packed ? VRR_CODEC_LZ4 : p->codec);
 	default:
-		if (p->codec == VRR_CODEC_RAW)
+		if (p->codec == VRR_CODEC_RAW && d->packed)
+			sqlite3_result_blob64(c, d->packer.room, d->packed, SQLITE_STATIC);
+		else if (p->codec == VRR_CODEC_RAW)
 			sqlite3_result_blob64(c, p->bytes, (sqlite3_uint64)p->size, SQLITE_STATIC);
 		else
 			sqlite3_result_null(c);
@@ -80,15 +82,15 @@ static void site_column(struct drain *d, size_t row, int column, sqlite3_context
 {
 	const struct site_row *r = &d->batch.site.list[row];
 	const struct site *s = &r->site;
-	const int64_t values[] = { r->id,	 s->thread, s->handle, s->kind,	  s->fd,   s->op,
-				   s->request, s->feature, s->region, s->length, s->flags };
+	const int64_t values[] = {r->id,      s->thread,  s->handle, s->kind,	s->fd,	 s->op,
+				  s->request, s->feature, s->region, s->length, s->flags};
 	integer(c, values[column]);
 }
 
 static void process_column(struct drain *d, size_t row, int column, sqlite3_context *c)
 {
 	const struct process_row *p = &d->batch.process.list[row];
-	const int64_t values[] = { p->id, p->pid, p->parent, 0, p->t, NO_NUMBER };
+	const int64_t values[] = {p->id, p->pid, p->parent, 0, p->t, NO_NUMBER};
 	if (column == 3)
 		text(c, p->exe);
 	else
@@ -98,7 +100,7 @@ static void process_column(struct drain *d, size_t row, int column, sqlite3_cont
 static void handle_column(struct drain *d, size_t row, int column, sqlite3_context *c)
 {
 	const struct handle_row *h = &d->batch.handle.list[row];
-	const int64_t values[] = { h->id, h->kind, h->process, h->fd, 0, 0, h->parent, NO_NUMBER, h->opened, NO_NUMBER };
+	const int64_t values[] = {h->id, h->kind, h->process, h->fd, 0, 0, h->parent, NO_NUMBER, h->opened, NO_NUMBER};
 	if (column == 4 || column == 5)
 		text(c, column == 4 ? h->path : h->name);
 	else
@@ -113,27 +115,45 @@ static size_t status_count(const struct drain *d)
 }
 static void status_column(struct drain *d, size_t row, int column, sqlite3_context *c)
 {
-	static const char *const names[STATUS_ROWS] = { "taken", "given", "waits", "wait_ns", "late", "damaged", "unfinished",
-							"lost_0", "lost_quota", "lost_fd_range", "lost_recorder_gone",
-							"lost_nesting", "lost_too_big", "mapped", "kind_unknown" };
+	static const char *const names[STATUS_ROWS] = {"taken",
+						       "given",
+						       "waits",
+						       "wait_ns",
+						       "late",
+						       "damaged",
+						       "unfinished",
+						       "lost_0",
+						       "lost_quota",
+						       "lost_fd_range",
+						       "lost_recorder_gone",
+						       "lost_nesting",
+						       "lost_too_big",
+						       "mapped",
+						       "kind_unknown"};
 	const struct vrr_ring *h = d->ring.header;
 	if (column == 0)
 		return text(c, names[row]);
-	const int64_t values[] = { (int64_t)h->taken, (int64_t)h->given, (int64_t)h->waits,
-				   ring_nanos(&d->ring, 0, h->wait_ticks), d->late, d->damaged, d->unfinished };
+	const int64_t values[] = {
+		(int64_t)h->taken, (int64_t)h->given, (int64_t)h->waits, ring_nanos(&d->ring, 0, h->wait_ticks),
+		d->late,	   d->damaged,	      d->unfinished};
 	sqlite3_result_int64(c, row < 7 ? values[row] : (int64_t)__atomic_load_n(&h->lost[row - 7], __ATOMIC_RELAXED));
 }
 
 static const struct table tables[] = {
-#define TABLE(name, columns) { "ring_" #name, "CREATE TABLE x(" columns ")", name##_count, name##_column }
+#define TABLE(name, columns)                                                              \
+	{                                                                                 \
+		"ring_" #name, "CREATE TABLE x(" columns ")", name##_count, name##_column \
+	}
 	TABLE(event, "id INT, site INT, t INT, dur INT, a INT, ret INT, val INT, inp INT, outp INT"),
 	TABLE(memory, "event INT, at INT, phase INT, payload INT, total INT"),
 	TABLE(made, "event INT, handle INT, kind INT"),
 	TABLE(payload, "id INT, hash BLOB, size INT, codec INT, data BLOB"),
-	TABLE(site, "id INT, thread INT, handle INT, kind INT, fd INT, op INT, request INT, feature INT, region INT, length INT, flags INT"),
+	TABLE(site, "id INT, thread INT, handle INT, kind INT, fd INT, op INT, request INT, feature INT, region INT, "
+		    "length INT, flags INT"),
 	TABLE(thread, "id INT, process INT, tid INT, level INT, stream INT"),
 	TABLE(process, "id INT, pid INT, parent INT, exe TEXT, t INT, exit INT"),
-	TABLE(handle, "id INT, kind INT, process INT, fd INT, path TEXT, name TEXT, parent INT, alias INT, opened INT, closed INT"),
+	TABLE(handle, "id INT, kind INT, process INT, fd INT, path TEXT, name TEXT, parent INT, alias INT, opened INT, "
+		      "closed INT"),
 	TABLE(region, "handle INT, idx INT, flags INT, size INT, offset INT, type INT, subtype INT"),
 	TABLE(drained, "ticket INT, bytes INT, state INT"),
 	TABLE(status, "name TEXT, value INT"),
@@ -245,7 +265,7 @@ int tables_register(sqlite3 *db, struct drain *drain)
 		struct module *module = malloc(sizeof(*module));
 		if (!module)
 			return SQLITE_NOMEM;
-		*module = (struct module){ &tables[i], drain };
+		*module = (struct module){&tables[i], drain};
 		rc = sqlite3_create_module_v2(db, tables[i].name, &methods, module, free);
 	}
 	return rc;

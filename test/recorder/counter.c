@@ -1,6 +1,6 @@
 /*
- * Says to a device, in each of several threads, the numbers 0, 1, 2, … by pwrite; and beside that, in a shared file that
- * outlives it, how far each thread is: what a trace of it must then hold is known without asking the recorder.
+ * Says to a device, in each of several threads, the numbers 0, 1, 2, … by pwrite; and beside that, in a shared file
+ * that outlives it, how far each thread is: what a trace of it must then hold is known without asking the recorder.
  *   counter STATE THREADS CALLS [PAYLOAD BYTES]
  * STATE: u64 pid, then per thread u64 begun, u64 returned.
  */
@@ -21,7 +21,7 @@ static struct {
 	struct {
 		_Atomic uint64_t begun, returned;
 	} thread[64];
-} *state;
+} * state;
 static int device;
 static uint64_t calls;
 static size_t length = 8;
