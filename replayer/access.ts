@@ -39,8 +39,10 @@ export function planWrite(e: TraceEvent, slot: Slot, planner: Planning): Planned
   return skip('its bytes were not kept');
 }
 
-export function planStream(e: TraceEvent, slot: Slot, planner: Planning): Planned {
+export function planStream(e: TraceEvent, slot: Slot, looping: boolean, planner: Planning): Planned {
   const b = lengthOf(e);
+  // Made here, it might take the interrupt that the loop's last read waits for.
+  if (looping) return { kind: 'noted', before: [] };
   if (e.ret === -EINTR) return skip('a signal ended it');
   if (e.ret === -EFAULT) return run(planner.own('read', slot, { b, flags: agentFlags.FAULT }));
   return run(planner.own('read', slot, { b, timeout: (e.ret ?? 0) > 0 ? planner.options.patience : 0 }));

@@ -2,13 +2,14 @@
 // here too, but for calls that wait for what another thread's call brings about: an eventfd read may return before the
 // call that raised the interrupt does.
 
+import { constants } from 'node:os';
 import type { Op } from '../schema/event.ts';
 import type { FdKind } from '../schema/kinds.ts';
 import type { TraceEvent } from '../traces/event.ts';
 
 export interface Scheduled {
   readonly event: TraceEvent;
-  /** The thread's next call is the same read: part of a loop that waits for the device, so its value may differ. */
+  /** The thread's next call is the same: part of a loop that waits for the device, so its answer may differ. */
   readonly looping: boolean;
 }
 
@@ -23,8 +24,15 @@ export function waits(e: TraceEvent): boolean {
   return waitOps.has(e.op) && (e.ret ?? 0) > 0 && (e.op === 'poll' || waitable.has(e.kind));
 }
 
+const { EAGAIN } = constants.errno;
 const reads: ReadonlySet<Op> = new Set(['pread', 'load']);
-function sameRead(a: TraceEvent, b: TraceEvent): boolean {
+
+/** Whether a call may be one of a loop: it asks the device, or it asked whether there is an interrupt and there was none. */
+function mayLoop(e: TraceEvent): boolean {
+  if (reads.has(e.op)) return (e.ret ?? -1) >= 0;
+  return (e.op === 'poll' && e.ret === 0) || (e.op === 'read' && e.kind === 'eventfd' && e.ret === -EAGAIN);
+}
+function sameQuestion(a: TraceEvent, b: TraceEvent): boolean {
   return b.op === a.op && b.handle === a.handle && b.region === a.region && b.a === a.a && b.length === a.length;
 }
 
@@ -46,10 +54,10 @@ export function* schedule(events: Iterable<TraceEvent>): Generator<Scheduled> {
     }
   };
   const looping = (e: TraceEvent, from: number): boolean => {
-    if (!reads.has(e.op) || (e.ret ?? -1) < 0) return false;
+    if (!mayLoop(e)) return false;
     for (let i = from; i < ahead.length; i++) {
       const other = ahead[i] as TraceEvent;
-      if (other.thread === e.thread) return sameRead(e, other);
+      if (other.thread === e.thread) return sameQuestion(e, other);
     }
     return false;
   };

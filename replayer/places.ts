@@ -29,6 +29,8 @@ export interface Places {
   device(recorded: string): string;
   /** Devices, recorded and own, for the report. */
   readonly devices: ReadonlyMap<string, string>;
+  /** A device has another address or group than it had. */
+  readonly moved: boolean;
 }
 
 interface Context {
@@ -101,8 +103,10 @@ export async function findPlaces(trace: Trace, host: Host, map: DeviceMap): Prom
 }
 
 function placesOf(own: ReadonlyMap<string, string>, devices: ReadonlyMap<string, string>): Places {
+  const differs = ([a, b]: readonly [string, string]): boolean => a !== b;
   return {
     devices,
+    moved: [...own].some(differs) || [...devices].some(differs),
     path: (recorded) => {
       const path = own.get(recorded) ?? recorded;
       if (/(^|\/)\.\.?(\/|$)/.test(path) || !(path.startsWith(GROUPS) || path === paths[3].prefix))

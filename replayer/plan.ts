@@ -120,7 +120,7 @@ export class Planner implements Planning {
       case 'write':
         return planWrite(e, slot, this);
       case 'read':
-        return planStream(e, slot, this);
+        return planStream(e, slot, looping, this);
       case 'mmap':
         return planMmap(e, slot, this);
       case 'fcntl':

@@ -104,7 +104,7 @@ class Run {
       settle: o.settle,
     });
     const masks = new Masks(o.masks.map((text) => ({ text, from: 'user' })));
-    this.#matching = { names: this.#planner.names, ids: new Ids(), masks };
+    this.#matching = { names: this.#planner.names, ids: new Ids(), masks, moved: o.places.moved };
     this.#words = new Words(trace);
     this.#last = lastCalls(trace);
   }

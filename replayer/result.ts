@@ -2,6 +2,7 @@
 // the recording's event numbers, so that show, query and diff work on it and line up with the original.
 
 import { existsSync, realpathSync, rmSync } from 'node:fs';
+import { basename } from 'node:path';
 import type Database from 'better-sqlite3';
 import { encode } from 'cbor-x';
 import { TraceError } from '../schema/errors.ts';
@@ -107,11 +108,13 @@ class Writer implements Result {
       INSERT INTO main.memory SELECT * FROM remembered;
       DELETE FROM main.payload WHERE id NOT IN (SELECT inp FROM main.event WHERE inp NOT NULL
         UNION SELECT outp FROM main.event WHERE outp NOT NULL UNION SELECT payload FROM main.memory WHERE payload NOT NULL);`);
-    this.#db.prepare('INSERT OR REPLACE INTO main.context VALUES (?, ?)').run('replay', encode(verdict));
+    // Nothing of this run alone: the same replay gives the same file.
+    const { seconds: _, ...lasting } = { ...verdict, trace: basename(verdict.trace) };
+    this.#db.prepare('INSERT OR REPLACE INTO main.context VALUES (?, ?)').run('replay', encode(lasting));
     setMeta(this.#db, {
       ...{
         state: 'finished',
-        replay_of: this.#source,
+        replay_of: basename(this.#source),
         target: verdict.target,
         calls: verdict.compared + verdict.followed,
       },

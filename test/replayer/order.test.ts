@@ -71,4 +71,12 @@ test('of a run of the same read only the last is not part of a loop', () => {
   assert.equal(looping([read(1), read(2, { length: 2 })]), []);
 });
 
+test('so is a poll or read that finds no interrupt', () => {
+  const poll = (id: number, ret: number) => at(id, id * 10, 1, { op: 'poll', ret, a: 0n, length: 1 });
+  const read = (id: number, ret: number) => at(id, id * 10, 1, { op: 'read', kind: 'eventfd', ret, length: 8 });
+  const looping = (events: TraceEvent[]) => [...schedule(events)].filter((s) => s.looping).map((s) => s.event.id);
+  assert.equal(looping([poll(1, 0), poll(2, 0), poll(3, 1), poll(4, 1)]), [1, 2]);
+  assert.equal(looping([read(1, -11), read(2, -11), read(3, 8), read(4, -11)]), [1, 2]);
+});
+
 test.run();
