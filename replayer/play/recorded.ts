@@ -207,7 +207,7 @@ export class RecordedMachine implements Machine {
       // The same buffer sizes weigh more than being unused.
       const cost = 2 * masked.length + (this.recording.used.has(id) ? 1 : 0);
       if (differences.length === 0 && (!best || cost < best.cost)) best = { e, cost };
-      if (best?.cost === 0) break;
+      if (best && best.cost <= (call.op === 'ioctl' ? 0 : 1)) break;
     }
     if (best) this.use(best.e.id);
     return best?.e;
