@@ -10,16 +10,26 @@ const regionNames = Object.fromEntries(Object.entries(pciRegions).map(([name, i]
 export class Names {
   readonly #handles: ReadonlyMap<number, Handle>;
   readonly #regions: ReadonlyMap<string, Region>;
+  /** By process and descriptor number, in the order in which they were opened. */
   readonly #byFd = new Map<string, Handle[]>();
+  readonly #parents = new Map<number, number>();
   readonly #resolve: (handle: number) => number;
 
-  constructor(trace: Pick<Trace, 'handles' | 'regions' | 'resolve'>) {
+  constructor(trace: Pick<Trace, 'handles' | 'processes' | 'regions' | 'resolve'>) {
     this.#handles = trace.handles;
     this.#resolve = (h) => trace.resolve(h);
     this.#regions = new Map(trace.regions.map((r) => [`${this.#resolve(r.handle)}:${r.index}`, r]));
     for (const h of this.#handles.values()) {
       const key = `${h.process}:${h.fd}`;
-      this.#byFd.set(key, [...(this.#byFd.get(key) ?? []), h]);
+      const list = this.#byFd.get(key);
+      if (list) list.push(h);
+      else this.#byFd.set(key, [h]);
+    }
+    for (const list of this.#byFd.values()) list.sort((a, b) => (a.opened ?? 0) - (b.opened ?? 0));
+    const byPid = new Map([...trace.processes.values()].map((p) => [p.pid, p.id]));
+    for (const p of trace.processes.values()) {
+      const parent = byPid.get(p.parent ?? 0);
+      if (parent !== undefined) this.#parents.set(p.id, parent);
     }
   }
 
@@ -34,14 +44,30 @@ export class Names {
     return of ? `${h.kind} of ${printable(of)}` : h.kind;
   }
 
-  /** A descriptor number as it was at an event. */
+  /** A descriptor number as it was at an event; forked processes have their parents' too. */
   fd(process: number, fd: number, event: number): string {
-    const found = (this.#byFd.get(`${process}:${fd}`) ?? [])
-      .filter((h) => (h.opened ?? 0) <= event && (h.closed === null || h.closed >= event))
-      .sort((a, b) => (a.opened ?? 0) - (b.opened ?? 0))
-      .at(-1);
-    const name = found ? this.handle(found.id) : '';
-    return name ? `${fd}<${name}>` : `${fd}`;
+    const seen = new Set<number>();
+    for (let p: number | undefined = process; p !== undefined && !seen.has(p); p = this.#parents.get(p)) {
+      seen.add(p);
+      const found = this.#openAt(p, fd, event);
+      const name = found ? this.handle(found.id) : '';
+      if (name) return `${fd}<${name}>`;
+    }
+    return `${fd}`;
+  }
+
+  /** The last one opened until then, if it was not closed before. */
+  #openAt(process: number, fd: number, event: number): Handle | undefined {
+    const list = this.#byFd.get(`${process}:${fd}`) ?? [];
+    let low = 0;
+    let high = list.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((list[middle]?.opened ?? 0) <= event) low = middle + 1;
+      else high = middle;
+    }
+    const found = list[low - 1];
+    return found && (found.closed === null || found.closed >= event) ? found : undefined;
   }
 
   /** `BAR0`, `CONFIG`, `MIGRATION`, `region9`. */

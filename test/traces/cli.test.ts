@@ -1,3 +1,4 @@
+// timeout: 300
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, openSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';

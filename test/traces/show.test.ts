@@ -155,6 +155,26 @@ for (const [op, [spec, text]] of Object.entries(shown))
       assert.match(io.stdout(), text);
     }));
 
+test('a descriptor is named as it was at the time, and in forked processes too', () =>
+  inTemporary(async (dir) => {
+    const path = join(dir, 'a.vrr');
+    const m = new TraceMaker(path);
+    m.handle(1, 'container', { fd: 3, path: '/dev/vfio/vfio' }).handle(2, 'iommufd', { fd: 3, path: '/dev/iommu' });
+    m.process(2, 101, '/bin/child').thread(2, 2, 101);
+    const attach = { name: 'VFIO_GROUP_SET_CONTAINER', handle: 9, fd: 4, input: packed(u32(3)) } as const;
+    m.event(attach);
+    m.event({ op: 'close' });
+    m.event({ ...attach, thread: 2 });
+    m.db.exec(`UPDATE handle SET opened = id, closed = id + 0 WHERE id = 1; UPDATE handle SET opened = 3 WHERE id = 2;
+      UPDATE process SET parent = 100 WHERE id = 2`);
+    m.finish();
+    const io = listen();
+    await show({ path, range: [], json: false, follow: false }, io);
+    const [first = '', , third = ''] = io.stdout().split('\n');
+    assert.match(first, 'VFIO_GROUP_SET_CONTAINER, [3</dev/vfio/vfio>]');
+    assert.match(third, 'VFIO_GROUP_SET_CONTAINER, [3</dev/iommu>]');
+  }));
+
 test('following prints what comes while it is recorded, and ends with the recording', () =>
   inTemporary(async (dir) => {
     const path = join(dir, 'a.vrr');
