@@ -6,7 +6,7 @@ import { type MmioMode, mmioModes, RING_QUOTA } from '../schema/event.ts';
 import type { Io } from '../traces/io.ts';
 import { examineHost, examineProgram, findingsText } from './doctor.ts';
 import { type PayloadMode, payloadModes } from './drain.ts';
-import { record } from './record.ts';
+import { type Backend, backends, record } from './record.ts';
 import { recover } from './recover.ts';
 import { summary } from './summary.ts';
 
@@ -44,6 +44,11 @@ function recordCommand(io: Io): CommandModule {
           describe:
             'Mapped regions: hide that they can be mapped (VMMs), trap each access (DPDK), or pass them unrecorded',
         })
+        .option('backend', {
+          choices: backends,
+          default: 'auto' as Backend,
+          describe: 'How calls are caught: by preloading (cheap), or by ptrace (static programs; 10 µs a call)',
+        })
         .option('payload', {
           choices: payloadModes,
           default: 'full' as PayloadMode,
@@ -74,6 +79,7 @@ function recordCommand(io: Io): CommandModule {
           command: [program, ...rest],
           ...(argv.output === undefined ? {} : { output: String(argv.output) }),
           mmio: argv.mmio as MmioMode,
+          backend: argv.backend as Backend,
           payload: argv.payload as PayloadMode,
           durable: argv.durable === true,
           force: argv.force === true,

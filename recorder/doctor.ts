@@ -1,13 +1,14 @@
 // `doctor`: what of a program will be seen, before it is run; or, without one, what this host is able to.
 
-import { closeSync, existsSync, openSync, readdirSync, realpathSync, statfsSync } from 'node:fs';
+import { existsSync, readdirSync, realpathSync, statfsSync } from 'node:fs';
 import { arch, release } from 'node:os';
 import { join } from 'node:path';
 import { tscIsInvariant } from './clock.ts';
-import { type Elf, readExecutable, readRange } from './elf.ts';
+import { type Elf, readExecutable } from './elf.ts';
 import { line } from './host.ts';
 import { nativePath } from './native.ts';
 import { findProgram, type User } from './program.ts';
+import { rawSyscalls } from './raw-syscalls.ts';
 
 /** warn: something may go unseen; bad: it will. */
 export type Grade = 'ok' | 'note' | 'warn' | 'bad';
@@ -20,35 +21,6 @@ const entries =
   /^(?:__)?(?:ioctl|p?(?:read|write)v?2?(?:64)?(?:v2|v)?|open(?:at)?(?:64)?(?:_2)?|mmap(?:64)?|munmap|mremap|syscall)(?:_chk)?$/;
 const seccompSymbols = /^(?:seccomp_load|seccomp_init|prctl)$/;
 const rings = /^io_uring_|^aio_|^io_submit$/;
-
-/** `syscall` (0f 05) in executable segments outside libc: such calls pass the interposer by. x86 only. */
-function rawSyscalls(path: string, elf: Elf): number {
-  if (elf.machine !== 62) return 0;
-  const fd = openSync(path, 'r');
-  try {
-    let found = 0;
-    for (const segment of elf.segments.filter((s) => s.executable)) {
-      const bytes = readRange(fd, segment.offset, segment.size);
-      for (let at = bytes.indexOf(instruction); at >= 0; at = bytes.indexOf(instruction, at + 2))
-        if (loadsNumber(bytes, at)) found++;
-    }
-    return found;
-  } finally {
-    closeSync(fd);
-  }
-}
-const instruction = Buffer.from([0x0f, 0x05]);
-
-/** The two bytes stand in data and in other instructions as well; a call has its number put into rax shortly before. */
-function loadsNumber(bytes: Buffer, at: number): boolean {
-  for (let back = Math.max(0, at - 24); back < at; back++) {
-    if (bytes[back] === 0xb8 && bytes.readUInt32LE(back + 1) < 1024 && back + 5 <= at) return true; // mov imm32, %eax
-    const b = bytes.subarray(back, back + 3);
-    if (b[0] === 0x48 && (b[1] === 0x89 || b[1] === 0x8b) && ((b[2] ?? 0) & 0xc0) === 0xc0 && toRax(b)) return true;
-  }
-  return false;
-}
-const toRax = (b: Buffer): boolean => (b[1] === 0x89 ? ((b[2] ?? 0) & 7) === 0 : ((b[2] ?? 0) & 0x38) === 0);
 
 /** The libraries that its dynamic linker would load, where they can be found without running it. */
 function libraries(elf: Elf): { path: string; elf: Elf }[] {
@@ -88,10 +60,12 @@ export function examineProgram(name: string, searchPath: string, user: User): Fi
   add('note', program.binary === program.path ? program.path : `${program.path}, a script run by ${program.binary}`);
   if (program.elf?.go)
     add('bad', 'written in Go: its run-time makes system calls by itself, which the interposer does not see');
-  if (program.obstacle !== null) {
+  if (program.obstacle !== null && !program.traceable) {
     add('bad', `nothing of it will be seen: ${program.obstacle}`);
     return found;
   }
+  if (program.obstacle !== null) add('warn', `recorded by ptrace, at some 10 µs a call: ${program.obstacle}`);
+  if (program.obstacle !== null && program.elf?.interpreter === null) return found;
   const elf = program.elf;
   if (!elf) {
     add('note', 'not an ELF file, or not readable: nothing can be told about it');

@@ -16,11 +16,13 @@ export function packageFolder(): string {
   return folder;
 }
 
-export function nativePath(file: 'rings.so' | 'libvfio-rr.so'): string {
+type NativeFile = 'rings.so' | 'libvfio-rr.so' | 'vfio-rr-trace';
+
+export function nativePath(file: NativeFile): string {
   return join(packageFolder(), 'native', 'build', file);
 }
 
-export function requireNative(file: 'rings.so' | 'libvfio-rr.so'): string {
+export function requireNative(file: NativeFile): string {
   const path = nativePath(file);
   if (!existsSync(path))
     throw new TraceError('HOST', `${path} is not built; run \`npm run build:native\` in ${packageFolder()} first`);

@@ -5,6 +5,7 @@ import { basename, delimiter, join, resolve } from 'node:path';
 import { TraceError } from '../schema/errors.ts';
 import { type Elf, readExecutable } from './elf.ts';
 import { nativePath } from './native.ts';
+import { rawSyscalls } from './raw-syscalls.ts';
 
 export interface Program {
   /** As typed; its argv[0]. */
@@ -13,8 +14,10 @@ export interface Program {
   /** The binary that runs: of a script, its interpreter's. */
   readonly binary: string;
   readonly elf: Elf | null;
-  /** Why the interposer cannot be loaded into it, as a sentence's end; null: it can. */
+  /** Why the interposer cannot be loaded into it, or would see nothing, as a sentence's end; null: it can. */
   readonly obstacle: string | null;
+  /** Whether ptrace would record it all the same. */
+  readonly traceable: boolean;
 }
 
 export interface User {
@@ -67,24 +70,33 @@ export function findProgram(name: string, searchPath: string, user: User): Progr
     if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error;
     found = { binary: path, elf: null };
   }
-  return { name, path, ...found, obstacle: obstacleOf(found.binary, found.elf, user) };
+  const forbidden = forbiddenOf(found.binary, found.elf, user);
+  const obstacle = forbidden ?? (found.elf && obstacleOf(found.binary, found.elf));
+  return { name, path, ...found, obstacle, traceable: forbidden === null };
 }
 
-function obstacleOf(binary: string, elf: Elf | null, user: User): string | null {
+/** What no way of recording gets round. */
+function forbiddenOf(binary: string, elf: Elf | null, user: User): string | null {
   const stat = statSync(binary, { throwIfNoEntry: false });
   if (!stat) return `needs the interpreter ${binary}, which does not exist`;
   if (stat.mode & 0o4000 && stat.uid !== user.uid)
     return `${binary} is setuid, and the dynamic linker preloads nothing into such; record it as the user with id ${stat.uid}`;
   if (stat.mode & 0o2000 && stat.gid !== user.gid)
     return `${binary} is setgid, and the dynamic linker preloads nothing into such; record it with group id ${stat.gid}`;
-  if (!elf) return null;
-  const own = ownMachine();
+  const own = elf && ownMachine();
   if (own && (elf.machine !== own.machine || elf.bits !== own.bits))
     return `${binary} is a ${elf.bits}-bit ${elf.machineName} program, and the recorder is built for ${own.machineName}`;
+  return null;
+}
+
+function obstacleOf(binary: string, elf: Elf): string | null {
   if (elf.interpreter === null)
     return `${binary} is statically linked, so nothing can be preloaded; link it dynamically`;
   if (/\bld-musl/.test(elf.interpreter))
     return `${binary} is linked with musl, and the recorder with glibc; build it for glibc`;
+  if (elf.go) return `${binary} is written in Go, whose run-time makes system calls by itself`;
+  if (!elf.imports.includes('ioctl') && rawSyscalls(binary, elf) > 0)
+    return `${binary} makes system calls by itself and none of libc's ioctl()`;
   return null;
 }
 

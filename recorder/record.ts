@@ -16,12 +16,17 @@ import { findProgram, type Program, type User } from './program.ts';
 import { createRing, segmentsAhead } from './ring.ts';
 import { type Outcome, Session } from './session.ts';
 
+export const backends = ['auto', 'preload', 'ptrace'] as const;
+/** How calls are caught: libc's by the interposer, or the kernel's by ptrace. auto: preload where it can see them. */
+export type Backend = (typeof backends)[number];
+
 export interface RecordOptions {
   /** Program and its arguments. */
   readonly command: readonly [string, ...string[]];
   /** Trace to write; NAME.vrr of the program by default. */
   readonly output?: string;
   readonly mmio: MmioMode;
+  readonly backend: Backend;
   readonly payload: PayloadMode;
   readonly durable: boolean;
   readonly force: boolean;
@@ -48,17 +53,33 @@ type Signals = Pick<Io, 'onSignal'>;
 export async function record(options: RecordOptions, io: Signals & Pick<Io, 'err'>): Promise<Recording> {
   const [name] = options.command;
   const program = findProgram(name, options.env.PATH ?? '/usr/local/bin:/usr/bin:/bin', options.user);
-  if (program.obstacle !== null) {
-    const reason = `${program.name} cannot be recorded: ${program.obstacle}`;
-    if (!options.force) throw new TraceError('USAGE', `${reason}; --force runs it unrecorded`);
-    io.err(`vfio-rr: ${reason}. It runs unrecorded.\n`);
-    return { ...(await run(program, options, options.env, io)), trace: null };
-  }
+  const backend = chooseBackend(program, options, io);
+  if (backend === 'none') return { ...(await run(program.path, options, options.env, io)), trace: null };
   const path = resolve(options.cwd, options.output ?? `${basename(program.name)}.vrr`);
-  const preload = requireNative('libvfio-rr.so');
   requireNative('rings.so');
+  const by = requireNative(backend === 'ptrace' ? 'vfio-rr-trace' : 'libvfio-rr.so');
   clearWay(path, options.force);
-  return recordTo(path, program, preload, options, io);
+  return recordTo(path, program, { backend, by }, options, io);
+}
+
+/** How the program is recorded; `none`: it runs without. */
+function chooseBackend(program: Program, options: RecordOptions, io: Pick<Io, 'err'>): 'preload' | 'ptrace' | 'none' {
+  if (options.backend === 'ptrace' && program.traceable) return 'ptrace';
+  if (program.obstacle === null) return 'preload';
+  if (options.backend === 'auto' && program.traceable) {
+    io.err(`vfio-rr: recorded by ptrace, at some 10 µs a call: ${program.obstacle}\n`);
+    return 'ptrace';
+  }
+  const reason = `${program.name} cannot be recorded: ${program.obstacle}`;
+  if (!options.force) throw new TraceError('USAGE', `${reason}; --force runs it unrecorded`);
+  io.err(`vfio-rr: ${reason}. It runs unrecorded.\n`);
+  return 'none';
+}
+
+interface Way {
+  readonly backend: 'preload' | 'ptrace';
+  /** The library or the tracer. */
+  readonly by: string;
 }
 
 function clearWay(path: string, force: boolean): void {
@@ -72,7 +93,7 @@ function clearWay(path: string, force: boolean): void {
 async function recordTo(
   path: string,
   program: Program,
-  preload: string,
+  way: Way,
   options: RecordOptions,
   io: Signals,
 ): Promise<Recording> {
@@ -90,14 +111,16 @@ async function recordTo(
       recorderPid: options.pid,
     });
     describeStart(db, ring, program, options, clock);
+    setMeta(db, { backend: way.backend });
     const ahead = segmentsAhead(options.ring, options.quota);
     const session = new Session(db, ring, { payload: options.payload, ahead });
-    const preloaded = [preload, options.env.LD_PRELOAD].filter(Boolean).join(':');
-    const env = { ...options.env, LD_PRELOAD: preloaded, [environment.ring]: ring };
+    const preloaded = [way.by, options.env.LD_PRELOAD].filter(Boolean).join(':');
+    const preload = way.backend === 'preload' ? { LD_PRELOAD: preloaded } : {};
+    const env = { ...options.env, ...preload, [environment.ring]: ring };
     let ended: Ended | undefined;
     let failed: unknown;
     let stop = false;
-    const child = run(program, options, env, io, () => {
+    const child = run(way.backend === 'ptrace' ? way.by : program.path, options, env, io, () => {
       stop = ended !== undefined; // asked again to end, after the program has
     }).then(
       (e) => {
@@ -149,13 +172,15 @@ function describeStart(
 
 /** Runs the program on our own standard streams, until it ends. Signals that ask us to end are passed on to it. */
 function run(
-  program: Program,
+  file: string,
   options: RecordOptions,
   env: Readonly<Record<string, string | undefined>>,
   io: Signals,
   asked: () => void = () => {},
 ): Promise<Ended> {
-  const [argv0, ...args] = options.command;
+  const [name, ...rest] = options.command;
+  const traced = basename(file) === 'vfio-rr-trace';
+  const [argv0, args] = traced ? [file, options.command] : [name, rest];
   let release = (): void => {};
   return new Promise<Ended>((ended, failed) => {
     let child: ChildProcess | undefined;
@@ -166,9 +191,9 @@ function run(
       const fromTerminal = (signal === 'SIGINT' || signal === 'SIGQUIT') && inForeground() && interrupts++ === 0;
       if (!fromTerminal) child?.kill(signal);
     });
-    child = spawn(program.path, args, { argv0, stdio: 'inherit', env: { ...env }, cwd: options.cwd });
+    child = spawn(file, args, { argv0, stdio: 'inherit', env: { ...env }, cwd: options.cwd });
     child.on('error', (error) =>
-      failed(new TraceError('USAGE', `cannot start ${program.name}: ${error.message}; check that it can be run`)),
+      failed(new TraceError('USAGE', `cannot start ${name}: ${error.message}; check that it can be run`)),
     );
     child.on('exit', (code, signal) => ended({ code, signal }));
   }).finally(() => {
