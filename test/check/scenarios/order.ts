@@ -1,7 +1,19 @@
 // R58, R59, R66, R67, R70.
 
 import { type Act, errno, fd, feature, ioctl, ok, open, type Scenario, u32 } from '../scenario.ts';
-import { A, container, group, migrationFlags, one, opened, regionInfo, TYPE1v2, v1Opened, v2Opened } from './setup.ts';
+import {
+  A,
+  container,
+  group,
+  migrationFlags,
+  one,
+  opened,
+  openedV1,
+  regionInfo,
+  TYPE1v2,
+  v1Opened,
+  v2Opened,
+} from './setup.ts';
 
 const base = { devices: one('edu') };
 const CDEV = '/dev/vfio/devices/vfio0';
@@ -41,12 +53,12 @@ export const order: Scenario[] = [
   { ...base, rule: 'R58', name: 'in order', acts: [...opened, regionInfo('d', 0)], finds: [] },
   {
     ...{ devices: one('v1-edu'), rule: 'R59', name: 'not asked again' },
-    acts: [...opened, ioctl('d', 'VFIO_DEVICE_GET_REGION_INFO', { index: 9 })],
+    acts: [...openedV1, ioctl('d', 'VFIO_DEVICE_GET_REGION_INFO', { index: 9 })],
     finds: [{ rule: 'R59', says: /not called again/ }],
   },
   {
     ...{ devices: one('v1-edu'), rule: 'R59', name: 'asked again' },
-    acts: [...opened, ioctl('d', 'VFIO_DEVICE_GET_REGION_INFO', { index: 9 }), ...v1Opened.slice(-1)],
+    acts: [...openedV1, ioctl('d', 'VFIO_DEVICE_GET_REGION_INFO', { index: 9 }), ...v1Opened.slice(-1)],
     finds: [],
   },
   {

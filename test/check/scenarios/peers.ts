@@ -42,7 +42,7 @@ export const peers: Scenario[] = [
       ...writeState(V1.PRE_COPY, 'd'),
       ...writeState(V1.SAVING, 'd'),
     ],
-    finds: [{ rule: 'R23', says: /0000:00:05.0 is RUNNING/ }],
+    finds: [{ rule: 'R23', says: /is RUNNING and may do DMA/ }],
   },
   {
     ...{ devices: two('v1-edu'), rule: 'R23', name: 'peers without NDMA' },

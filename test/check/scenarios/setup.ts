@@ -5,10 +5,14 @@ import { type Act, type DeviceSpec, fd, feature, ioctl, open, pread, pwrite } fr
 
 export const A = '0000:00:04.0';
 export const B = '0000:00:05.0';
-export const one = (profile: string): DeviceSpec[] => [{ profile, name: A, group: 4 }];
+/** v1 devices are mediated ones. */
+const UUID_A = '11111111-2222-3333-4444-000000000001';
+const UUID_B = '11111111-2222-3333-4444-000000000002';
+const nameOf = (profile: string, address: string, uuid: string): string => (profile.startsWith('v1') ? uuid : address);
+export const one = (profile: string): DeviceSpec[] => [{ profile, name: nameOf(profile, A, UUID_A), group: 4 }];
 export const two = (a: string, b = a): DeviceSpec[] => [
-  { profile: a, name: A, group: 4 },
-  { profile: b, name: B, group: 5 },
+  { profile: a, name: nameOf(a, A, UUID_A), group: 4 },
+  { profile: b, name: nameOf(b, B, UUID_B), group: 5 },
 ];
 
 export const TYPE1v2 = 3;
@@ -17,25 +21,27 @@ export const group = (as: string, number: number, of = 'c'): Act[] => [
   open(as, `/dev/vfio/${number}`),
   ioctl(as, 'VFIO_GROUP_SET_CONTAINER', fd(of)),
 ];
-export const device = (as: string, from: string, name: string): Act =>
-  ioctl(from, 'VFIO_GROUP_GET_DEVICE_FD', name, { as });
+const device = (as: string, from: string, name: string): Act => ioctl(from, 'VFIO_GROUP_GET_DEVICE_FD', name, { as });
 
-/** One device `d`, in group `g`, in container `c`. */
-export const opened: Act[] = [
+const openOne = (name: string): Act[] => [
   ...container(),
   ...group('g', 4),
   ioctl('c', 'VFIO_SET_IOMMU', TYPE1v2),
-  device('d', 'g', A),
+  device('d', 'g', name),
 ];
-/** Two devices `d` and `e` in one container. */
-export const openedTwo: Act[] = [
+const openTwo = (a: string, b: string): Act[] => [
   ...container(),
   ...group('g', 4),
   ...group('h', 5),
   ioctl('c', 'VFIO_SET_IOMMU', TYPE1v2),
-  device('d', 'g', A),
-  device('e', 'h', B),
+  device('d', 'g', a),
+  device('e', 'h', b),
 ];
+/** One device `d`, in group `g`, in container `c`. */
+export const opened = openOne(A);
+export const openedV1 = openOne(UUID_A);
+/** Two devices `d` and `e` in one container. */
+const openedTwo = openTwo(A, B);
 
 export const REGION_INFO = 256;
 export const regionInfo = (of: string, index: number): Act =>
@@ -45,8 +51,8 @@ export const irqInfo = (of: string, index: number): Act => ioctl(of, 'VFIO_DEVIC
 /** The v1 migration region is the first behind those of PCI. */
 export const MIGRATION = Object.keys(pciRegions).length;
 export const V1 = { STOP: 0, RUNNING: 1, SAVING: 2, PRE_COPY: 3, RESUMING: 4, NDMA: 8 } as const;
-export const v1Opened: Act[] = [...opened, regionInfo('d', MIGRATION)];
-export const v1OpenedTwo: Act[] = [...openedTwo, regionInfo('d', MIGRATION), regionInfo('e', MIGRATION)];
+export const v1Opened: Act[] = [...openedV1, regionInfo('d', MIGRATION)];
+export const v1OpenedTwo: Act[] = [...openTwo(UUID_A, UUID_B), regionInfo('d', MIGRATION), regionInfo('e', MIGRATION)];
 export const readState = (of = 'd'): Act => pread(of, MIGRATION, 0, 4);
 /** Read, then write, as a program should. */
 export const writeState = (state: number, of = 'd'): Act[] => [readState(of), pwrite(of, MIGRATION, 0, 4, state)];
