@@ -27,7 +27,6 @@ export class Planner implements Planning {
   readonly restless = new Set<string>();
   readonly options: PlanOptions;
   readonly #ended: number[] = [];
-  readonly #pids = new Map<number, number>();
   /** By the process that came after an exec, the one before it. */
   readonly #replaced = new Map<number, number>();
   #tag = 0;
@@ -180,9 +179,8 @@ export class Planner implements Planning {
   #process(e: TraceEvent): void {
     const parent = this.options.parent(e.process);
     if (parent !== undefined) this.names.fork(parent, e.process);
-    const image = this.#pids.get(e.pid);
-    if (image !== undefined && image !== e.process) this.#replaced.set(e.process, image);
-    this.#pids.set(e.pid, e.process);
+    const image = this.options.image(e.process);
+    if (image !== undefined) this.#replaced.set(e.process, image);
   }
 
   /** The program that was before in a process, once the new one has told which descriptors it has kept. */

@@ -22,6 +22,8 @@ export interface PlanOptions {
   device(recorded: string): string;
   /** Process that a process was forked from. */
   parent(process: number): number | undefined;
+  /** The same process before its last exec. */
+  image(process: number): number | undefined;
   /** Where a region began in the recording. */
   regions: Iterable<{ readonly handle: number; readonly index: number; readonly offset: bigint }>;
   /** Open file that a number stands for (aliases). */

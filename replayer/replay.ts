@@ -20,6 +20,7 @@ import { schedule } from './order.ts';
 import { ConfigSpaces } from './placed.ts';
 import type { Places } from './places.ts';
 import { Planner } from './plan.ts';
+import type { PlanOptions } from './planned.ts';
 import type { Reply, Request, Target } from './target.ts';
 import { Finding, type Verdict } from './verdict.ts';
 
@@ -96,7 +97,7 @@ class Run {
       pieces: new Pieces(trace.events(mappings)),
       path: (recorded) => o.places.path(recorded),
       device: (recorded) => o.places.device(recorded),
-      parent: parents(trace),
+      ...family(trace),
       regions: trace.regions,
       resolve: (h) => trace.resolve(h),
       raw: o.raw,
@@ -237,13 +238,18 @@ function lastCalls(trace: Trace): ReadonlyMap<number, number> {
   return new Map(rows.map((r) => [Number(r.process), Number(r.last)]));
 }
 
-/** The process that a process was forked from, by the trace's numbers. */
-function parents(trace: Trace): (process: number) => number | undefined {
+/** Whom a process comes from, by the trace's numbers. */
+function family(trace: Trace): Pick<PlanOptions, 'parent' | 'image'> {
   const processes = trace.processes;
-  const byPid = new Map([...processes.values()].map((p) => [p.pid, p.id]));
-  return (process) => {
-    const p = processes.get(process);
-    if (!p || p.parent === null) return undefined;
-    return processes.get(p.parent)?.id ?? byPid.get(p.parent);
-  };
+  const images = new Map<number, number>();
+  const parents = new Map<number, number>();
+  const byPid = new Map<number, number>();
+  for (const p of [...processes.values()].sort((a, b) => a.id - b.id)) {
+    const before = byPid.get(p.pid);
+    const parent = p.parent === null ? undefined : byPid.get(p.parent);
+    if (before !== undefined) images.set(p.id, before);
+    else if (parent !== undefined) parents.set(p.id, parent);
+    byPid.set(p.pid, p.id);
+  }
+  return { parent: (process) => parents.get(process), image: (process) => images.get(process) };
 }

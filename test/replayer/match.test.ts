@@ -123,6 +123,38 @@ test('in a loop that waits, only the last value counts', async () => {
   assert.is((await run(body, reads(1, 1, 1))).verdict.divergent, 1);
 });
 
+test('where the host has put the device is masked until the program writes it', async () => {
+  const info = packed(u32(24), u32(2), u32(9), u32(5), u32(0), u32(0));
+  const config = (m: TraceMaker, op: 'pread' | 'pwrite', a: number, val: number) =>
+    m.event({ ...device, op, region: 7, a, length: 4, ret: 4, val, flags: recordFlags.INLINE });
+  const pci = (m: TraceMaker) => {
+    opened(m);
+    m.event({ ...device, name: 'VFIO_DEVICE_GET_INFO', input: info, output: info });
+  };
+  const answer = (value: number) =>
+    new Scripted((r) => {
+      if (r.op === 'pread') return { ret: 4, arg: packed(u32(value)) };
+      return r.op === 'pwrite' ? { ret: 4 } : undefined;
+    });
+  const untouched = await run((m) => {
+    pci(m);
+    config(m, 'pread', 0x10, 0xfea00000);
+  }, answer(0xfeb00000));
+  assert.is(untouched.verdict.divergent, 0);
+  assert.match(untouched.verdict.masked[0]?.why ?? '', /the host gives the device/);
+  const written = await run((m) => {
+    pci(m);
+    config(m, 'pwrite', 0x10, 0xffffffff);
+    config(m, 'pread', 0x10, 0xfff00000);
+  }, answer(0xffe00000));
+  assert.is(written.verdict.divergent, 1, 'the size of a BAR is the device');
+  const vendor = await run((m) => {
+    pci(m);
+    config(m, 'pread', 0, 0x11e81234);
+  }, answer(0x11e81235));
+  assert.is(vendor.verdict.divergent, 1);
+});
+
 test('the count of an eventfd is masked, its failure is not', async () => {
   const body = (m: TraceMaker) => {
     m.handle(8, 'eventfd');

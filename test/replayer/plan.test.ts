@@ -71,6 +71,47 @@ test('an open file is closed with its last descriptor, in whichever process', as
   );
 });
 
+test('descriptors that an exec closed are closed, those it kept are not', async () => {
+  const { target } = await run((m) => {
+    opened(m);
+    m.db.prepare('INSERT INTO process VALUES (2, 100, 1, NULL, 0, 0)').run();
+    m.thread(2, 2, 100);
+    m.event({ op: 'process', kind: 'none', fd: -1, thread: 2, a: 100 });
+    m.event({ ...device, op: 'attach', thread: 2 });
+    m.event({ ...device, name: 'VFIO_DEVICE_RESET', thread: 2 });
+  }, new Scripted());
+  const slots = target.of('close').map((r) => r.subject);
+  assert.equal(
+    slots,
+    target.of('open').map((r) => r.subject),
+  );
+  assert.ok(!slots.includes(target.of('ioctl').at(-1)?.subject ?? 0));
+});
+
+test('what an ended process held goes when the recording shows that it had gone', async () => {
+  const body = (ret: number) => async () =>
+    (
+      await run((m) => {
+        opened(m);
+        m.db.prepare('INSERT INTO process VALUES (2, 101, 100, NULL, 0, 0)').run();
+        m.thread(2, 2, 101);
+        m.event({ op: 'process', kind: 'none', fd: -1, thread: 2, a: 101 });
+        m.event({ ...device, name: 'VFIO_DEVICE_RESET', thread: 2 }); // its last call
+        for (const [handle, fd] of [
+          [3, 5],
+          [2, 4],
+        ] as const)
+          m.event({ op: 'close', kind: 'device', handle, fd });
+        m.handle(9, 'group', { fd: 4, path: '/dev/vfio/7' });
+        const open = { op: 'open', kind: 'group', fd: -1, a: 2, ret, input: Buffer.from('/dev/vfio/7\0') } as const;
+        m.event(ret < 0 ? open : { ...open, made: { handle: 9, kind: 'group' } });
+      }, new Scripted())
+    ).target;
+  const closes = (target: Scripted): number => target.asked.slice(0, -1).filter((r) => r.op === 'close').length;
+  assert.is(closes(await body(4)()), 2, 'the group was free again');
+  assert.is(closes(await body(-16)()), 0, 'the group was busy');
+});
+
 test('eventfds that were made unseen are made for the call that takes them; -1 stays', async () => {
   const { target } = await run((m) => {
     opened(m);
