@@ -26,6 +26,7 @@ export const maskNames = {
   loop: 'a read in a loop that waits for the device',
   placed: 'an address or interrupt that the host gives the device',
   where: 'where the host has a device',
+  unkept: 'the recording kept no bytes',
   ready: 'how many descriptors were ready',
 } as const;
 
@@ -154,14 +155,22 @@ export function match(
   const whole = wholeOf(expected);
   const compared = compareEvents(whole, actual, options);
   const differences = [...compared.differences, ...unknownFeature(whole, actual)];
+  const masked = [...compared.masked, ...unkept(expected, reply)];
   const why = excuse(expected, looping) ?? (onlyPlaced(placed, expected, actual) ? maskNames.placed : undefined);
   if (why === undefined || differences.some((d) => d.field === 'result' || d.field === 'errno'))
-    return { actual, differences: once(differences), masked: compared.masked };
+    return { actual, differences: once(differences), masked };
   return {
     actual,
     differences: [],
-    masked: [...compared.masked, ...once(differences).map((d) => ({ ...d, mask: why }))],
+    masked: [...masked, ...once(differences).map((d) => ({ ...d, mask: why }))],
   };
+}
+
+/** Data that --payload left out of the recording cannot be compared. */
+function unkept(e: TraceEvent, reply: Reply): Outcome['masked'] {
+  if (!reads.has(e.op) || (e.ret ?? 0) <= 0 || e.output !== null) return [];
+  const actual = `${reply.arg?.length ?? 0} bytes`;
+  return [{ field: 'data', expected: `${e.ret} bytes`, actual, mask: maskNames.unkept }];
 }
 
 function maskOf(e: TraceEvent, field: string, m: Matching): string | undefined {

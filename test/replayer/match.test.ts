@@ -167,6 +167,18 @@ test('the count of an eventfd is masked, its failure is not', async () => {
   assert.match(late.divergences[0]?.differences[0]?.actual ?? '', /ETIMEDOUT/);
 });
 
+test('bytes that were not kept are said not to be compared', async () => {
+  const { verdict } = await run(
+    (m) => {
+      opened(m);
+      m.event({ ...device, op: 'pread', region: 0, a: 0, length: 64, ret: 64 });
+    },
+    new Scripted((r) => (r.op === 'pread' ? { ret: 64, arg: Buffer.alloc(64) } : undefined)),
+  );
+  assert.is(verdict.divergent, 0);
+  assert.is(verdict.masked[0]?.why, 'the recording kept no bytes');
+});
+
 test('object ids are compared by what they name', async () => {
   const alloc = (id: number) => packed(u32(12), u32(0), u32(id));
   const vfio = (id: number) => packed(u32(12), u32(id), u32(0));
