@@ -1,9 +1,10 @@
 // The server's end of the play transport (schema/play.ts): requests in, replies out, all synchronous.
 
-import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { fieldOf } from '../../schema/layout.ts';
 import { play_reply, play_request, playOps } from '../../schema/play.ts';
+import { errno } from '../emulator/failed.ts';
 
 const at = Object.fromEntries(play_request.fields.map((f) => [f.name, f.at])) as Record<string, number>;
 const offset = (name: string): number => at[name] as number;
@@ -73,12 +74,13 @@ export class Channel {
     return this.put.shift() ?? this.take();
   }
 
-  /** The next `installed` of that thread; what others ask meanwhile comes later. */
+  /** The next `installed` of that thread; what others ask meanwhile comes later. -ESRCH: the thread has ended. */
   installed(by: Asked): number {
     for (;;) {
       const q = this.take();
       if (q.op === playOps.installed && q.pid === by.pid && q.tid === by.tid) return Number(BigInt.asIntN(64, q.a));
       this.put.push(q);
+      if (q.op === playOps.end || !existsSync(`/proc/${by.pid}/task/${by.tid}`)) return -errno('ESRCH');
     }
   }
 
@@ -112,7 +114,13 @@ export class Channel {
     const key = keyOf(q);
     const old = this.replies.get(key);
     if (old !== undefined) closeSync(old);
-    this.replies.set(key, openSync(join(this.dir, 'reply', key), 'w'));
+    this.replies.delete(key);
+    try {
+      // Not waiting for a reader: there is none any more if the thread has ended since.
+      this.replies.set(key, openSync(join(this.dir, 'reply', key), constants.O_WRONLY | constants.O_NONBLOCK));
+    } catch (error) {
+      if (!['ENXIO', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    }
   }
 
   answer(q: Asked, a: Answer): void {

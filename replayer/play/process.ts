@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import type { CallerMemory } from '../emulator/caller.ts';
 
 class ProcessMemory implements CallerMemory {
-  private readonly fd: number;
+  /** -1: closed. */
+  private fd: number;
   private readonly pid: number;
   constructor(pid: number) {
     this.pid = pid;
@@ -55,8 +56,10 @@ class ProcessMemory implements CallerMemory {
     }
     return length === 0n;
   }
+  /** What is still mapped for DMA there is gone with the process. */
   close(): void {
-    closeSync(this.fd);
+    if (this.fd >= 0) closeSync(this.fd);
+    this.fd = -1;
   }
 }
 
@@ -79,7 +82,16 @@ export class PlayedProcess {
   readonly pid: number;
   readonly memory: ProcessMemory;
   private readonly fdDir: string;
-  constructor(pid: number, playDir: string) {
+
+  /** Undefined: it has ended, or its memory is not ours to read (another user's, not a descendant). */
+  static of(pid: number, playDir: string): PlayedProcess | undefined {
+    try {
+      return new PlayedProcess(pid, playDir);
+    } catch {
+      return undefined;
+    }
+  }
+  private constructor(pid: number, playDir: string) {
     this.pid = pid;
     this.memory = new ProcessMemory(pid);
     this.fdDir = `${join(playDir, 'fd')}/`;

@@ -99,7 +99,13 @@ export class PlayServer {
     this.channel.welcome(q);
     if (q.c === 1n || !this.processes.has(q.pid)) {
       this.processes.get(q.pid)?.memory.close();
-      this.processes.set(q.pid, new PlayedProcess(q.pid, this.dir));
+      this.processes.delete(q.pid);
+      const process = PlayedProcess.of(q.pid, this.dir);
+      if (!process) {
+        this.channel.answer(q, { ret: -errno('EPERM') });
+        return;
+      }
+      this.processes.set(q.pid, process);
       this.seen++;
     }
     if (this.channel.threads > 64) this.channel.prune((pid, tid) => existsSync(`/proc/${pid}/task/${tid}`));
@@ -228,8 +234,10 @@ export class PlayServer {
     if (!file) return;
     let held = false;
     for (const [pid, process] of this.processes) {
-      if (!process.alive) this.processes.delete(pid);
-      else if (process.handles().has(handle)) {
+      if (!process.alive) {
+        process.memory.close();
+        this.processes.delete(pid);
+      } else if (process.handles().has(handle)) {
         held = true;
         this.flying.delete(handle); // whoever got it has it now
       }
