@@ -5,6 +5,7 @@ import { execPath } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import type { CommandModule } from 'yargs';
 import { exitCodes, TraceError } from '../../schema/errors.ts';
+import { mmioModes } from '../../schema/event.ts';
 import type { Io } from '../../traces/io.ts';
 import { specOf } from './emulated.ts';
 import type { Remark } from './machine.ts';
@@ -22,6 +23,8 @@ export interface PlayCommand {
   /** Where to record the run. */
   readonly record: string | undefined;
   readonly force: boolean;
+  /** How the recording is to treat mapped regions. */
+  readonly mmio: string | undefined;
   /** Bytes, or `none`. */
   readonly memlock: string;
   /** Program and arguments. */
@@ -36,6 +39,8 @@ function memlockOf(text: string): bigint | null {
 
 function planOf(c: PlayCommand): Plan {
   const memlock = memlockOf(c.memlock);
+  if (c.record === undefined && (c.force || c.mmio !== undefined))
+    throw new TraceError('USAGE', '--force and --mmio go with --record');
   if (c.trace !== undefined && c.emulate.length > 0)
     throw new TraceError('USAGE', 'either a trace or --emulate answers the program: leave one of them out');
   if (c.trace !== undefined) {
@@ -56,7 +61,7 @@ function recording(c: PlayCommand): readonly string[] {
   if (c.record === undefined) return c.command;
   const source = import.meta.url.endsWith('.ts');
   const cli = fileURLToPath(new URL(source ? '../../cli.ts' : '../../cli.js', import.meta.url));
-  const force = c.force ? ['--force'] : [];
+  const options = [...(c.force ? ['--force'] : []), ...(c.mmio === undefined ? [] : ['--mmio', c.mmio])];
   return [
     execPath,
     ...(source ? ['--import', 'tsx'] : []),
@@ -64,7 +69,7 @@ function recording(c: PlayCommand): readonly string[] {
     'record',
     '-o',
     c.record,
-    ...force,
+    ...options,
     '--',
     ...c.command,
   ];
@@ -107,6 +112,7 @@ interface Options {
   readonly match?: Matching;
   readonly record?: string;
   readonly force: boolean;
+  readonly mmio?: string;
   readonly memlock: string;
   readonly '--'?: readonly string[];
 }
@@ -139,6 +145,10 @@ export function playCommand(io: Io): CommandModule {
         })
         .option('record', { describe: 'Record the run as a trace', type: 'string', nargs: 1 })
         .option('force', { describe: 'Overwrite the recording', type: 'boolean', default: false })
+        .option('mmio', {
+          describe: 'Of the recording: how it treats mapped regions; see `record --help`. DPDK and SPDK need trap',
+          choices: Object.keys(mmioModes),
+        })
         .option('memlock', {
           describe: 'Bytes that a process may lock for DMA, as RLIMIT_MEMLOCK; or none',
           type: 'string',
@@ -152,7 +162,7 @@ export function playCommand(io: Io): CommandModule {
       await playCommandWork(
         {
           ...{ trace: a.trace, emulate: a.emulate, faults: a.fault, seed: a.seed, match: a.match },
-          ...{ record: a.record, force: a.force, memlock: a.memlock, command: a['--'] ?? [] },
+          ...{ record: a.record, force: a.force, mmio: a.mmio, memlock: a.memlock, command: a['--'] ?? [] },
         },
         io,
       );
