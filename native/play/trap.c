@@ -10,6 +10,7 @@
 
 DECLARE_NEXT(sigaction);
 DECLARE_NEXT(munmap);
+DECLARE_NEXT(mprotect);
 DECLARE_NEXT(mmap);
 
 #define RANGES 256
@@ -226,4 +227,20 @@ EXPORT int munmap(void *addr, size_t length)
 	if (__atomic_load_n(&top, __ATOMIC_RELAXED))
 		play_untrap(addr, length);
 	return NEXT(munmap)(addr, length);
+}
+
+/* Nothing is mapped under a trapped range, so only what the program may do there changes. A recorder's library that
+ * guards the range itself takes all rights away: then its own handler sees the faults. */
+EXPORT int mprotect(void *addr, size_t length, int prot)
+{
+	uintptr_t from = (uintptr_t)addr, to = from + length;
+	bool ours = false;
+	for (int i = 0; i < __atomic_load_n(&top, __ATOMIC_ACQUIRE); i++) {
+		struct range *r = &ranges[i];
+		if (!r->start || r->start >= to || r->end <= from)
+			continue;
+		r->prot = prot;
+		ours = true;
+	}
+	return ours ? 0 : NEXT(mprotect)(addr, length, prot);
 }

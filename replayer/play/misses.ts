@@ -90,7 +90,7 @@ export class Misses {
   private why(memory: CallerMemory, call: Call, e: TraceEvent): readonly FieldDifference[] {
     const is = (field: string, expected: string, actual: string): FieldDifference[] =>
       expected === actual ? [] : [{ field, expected, actual }];
-    if (e.op !== call.op) return is('call', e.op, call.op);
+    if (plainOp(e.op) !== call.op) return is('call', e.op, call.op);
     if (e.request !== call.request) return is('request', hex(e.request), hex(call.request));
     const place = [
       ...(call.op === 'ioctl'
@@ -126,13 +126,15 @@ export class Misses {
       );
     if (this.recording.unseenMaps > 0)
       add(
-        `the trace has ${this.recording.unseenMaps} mapped regions whose loads and stores it cannot answer: record with --mmio=hide`,
+        `the trace has ${this.recording.unseenMaps} mapped regions whose loads and stores it cannot answer: record with --mmio=hide or trap`,
         false,
       );
     return remarks;
   }
 }
 
+/** A load is asked for as a read. */
+const plainOp = (op: string): string => (op === 'load' ? 'pread' : op === 'store' ? 'pwrite' : op);
 const hex = (n: number | bigint | null): string => (n === null ? 'none' : `0x${n.toString(16)}`);
 const reasons = (why: readonly FieldDifference[]): string =>
   why.map((d) => `${d.field}: recorded ${d.expected}, asked ${d.actual}`).join('; ');

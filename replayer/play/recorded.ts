@@ -98,6 +98,8 @@ export class RecordedMachine implements Machine {
     const e = this.find(caller, file, plainCall('mmap', r.offset, Number(r.length)));
     if (e.ret === null || e.ret < 0) return e.ret ?? -errno('EIO');
     const own = file as RecordedFile;
+    if (this.recording.lanes.get(own.handle)?.trapped)
+      return { region: e.region ?? 0, offset: 0, length: Number(r.length), ...TRAPPED };
     const memory = own.rams.get(r.offset) ?? new Ram(Number(r.length));
     own.rams.set(r.offset, memory);
     return {
@@ -277,6 +279,9 @@ export class RecordedMachine implements Machine {
 
 /** Recorded calls of one kind that are compared with a call before giving up. */
 const LOOK = 64;
+
+/** Loads and stores of a trapped mapping come as reads and writes of the device file. */
+const TRAPPED = { load: (): Buffer => Buffer.alloc(0), store: (): void => {} };
 
 function plainCall(op: Call['op'], offset: bigint | null, length: number): Call {
   return { op, request: null, feature: null, offset, length, arg: 0n, bytes: null };

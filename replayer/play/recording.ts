@@ -5,7 +5,10 @@ import type { TraceEvent } from '../../traces/event.ts';
 import type { Trace } from '../../traces/trace.ts';
 
 /** Calls that the play server answers. Others (poll, dup, close …) the program makes on real descriptors. */
-const answered: ReadonlySet<string> = new Set(['ioctl', 'pread', 'pwrite', 'read', 'write', 'mmap']);
+const answered: ReadonlySet<string> = new Set([
+  ...['ioctl', 'pread', 'pwrite', 'read', 'write', 'mmap'],
+  ...['load', 'store'], // of a trapped mapping: they come as reads and writes of the device file
+]);
 const played: ReadonlySet<string> = new Set(['container', 'group', 'device', 'data', 'iommufd', 'pgfault', 'veventq']);
 
 const DMA_MAPS: ReadonlySet<string> = new Set(['VFIO_IOMMU_MAP_DMA', 'IOMMU_IOAS_MAP']);
@@ -18,6 +21,7 @@ export function keyOf(
   a: bigint | null,
   length: number | null,
 ): string {
+  if (op === 'load' || op === 'store') return keyOf(op === 'load' ? 'pread' : 'pwrite', request, feature, a, length);
   if (op === 'ioctl') return `ioctl ${request} ${feature ?? ''}`;
   if (op === 'pread' || op === 'pwrite') return `${op} ${a} ${length}`;
   return op === 'mmap' ? `mmap ${a}` : op; // read and write of a stream: in order, whatever their length
@@ -39,6 +43,8 @@ export interface Lane {
   readonly queues: Map<number, Queue>;
   /** All calls of the same key. */
   readonly byKey: Map<string, Kept>;
+  /** Loads and stores of mapped regions are among them. */
+  trapped: boolean;
 }
 /** An eventfd was seen to be signalled: the read that found it, and how often it had been. */
 export interface Wake {
@@ -61,8 +67,7 @@ export class Recording {
   /** Ids of all answerable calls in order, and which have been used. */
   readonly ids: number[] = [];
   readonly used = new Set<number>();
-  /** Device mappings whose loads and stores are not in the trace. */
-  unseenMaps = 0;
+  private readonly maps = new Map<number, number>();
   /** Ranges that devices could write to by DMA, which is in no trace. */
   dmaMaps = 0;
   private readonly offsets = new Map<string, bigint>();
@@ -103,7 +108,7 @@ export class Recording {
     const key = this.intern(keyOf(e.op, e.request, e.feature, this.fileOffset(e), e.length));
     let lane = this.lanes.get(e.handle);
     if (!lane) {
-      lane = { queues: new Map(), byKey: new Map() };
+      lane = { queues: new Map(), byKey: new Map(), trapped: false };
       this.lanes.set(e.handle, lane);
     }
     let queue = lane.queues.get(e.thread);
@@ -119,7 +124,9 @@ export class Recording {
     this.ids.push(e.id);
     this.lastOf.set(e.thread, e.id);
     if (e.call && DMA_MAPS.has(e.call.name) && e.ret === 0) this.dmaMaps++;
-    if (e.op === 'mmap' && (e.ret ?? -1) >= 0 && e.kind === 'device') this.unseenMaps++;
+    if (e.op === 'load' || e.op === 'store') lane.trapped = true;
+    if (e.op === 'mmap' && (e.ret ?? -1) >= 0 && e.kind === 'device')
+      this.maps.set(e.handle, (this.maps.get(e.handle) ?? 0) + 1);
   }
 
   private intern(key: string): string {
@@ -127,6 +134,13 @@ export class Recording {
     if (known !== undefined) return known;
     this.interned.set(key, key);
     return key;
+  }
+
+  /** Device mappings whose loads and stores are not in the trace. */
+  get unseenMaps(): number {
+    let n = 0;
+    for (const [handle, maps] of this.maps) if (!this.lanes.get(handle)?.trapped) n += maps;
+    return n;
   }
 
   /** Offset of a region access in the device file; a mapping's too. */
