@@ -2,7 +2,7 @@
 
 import { constants } from 'node:os';
 import { agentFlags } from '../schema/agent.ts';
-import { wheres } from '../schema/event.ts';
+import { PAYLOAD_MAX, wheres } from '../schema/event.ts';
 import type { TraceEvent } from '../traces/event.ts';
 import { type Planned, type Planning, run, skip } from './planned.ts';
 import type { Part, Slot } from './target.ts';
@@ -16,7 +16,8 @@ const MAP = { length: 8, offset: 32, size: 40 } as const;
 /** Names a place in a region, for what is known of it over many calls. */
 export const placeOf = (e: TraceEvent): string => `${e.handle}:${e.region}:${e.a}:${e.length}`;
 
-const lengthOf = (e: TraceEvent): bigint => BigInt(e.length ?? 0);
+/** A read may ask for any length; no recording keeps more than this of one. */
+const lengthOf = (e: TraceEvent): bigint => BigInt(Math.min(Math.max(0, e.length ?? 0), PAYLOAD_MAX));
 
 export function planRead(e: TraceEvent, slot: Slot, looping: boolean, planner: Planning): Planned {
   const { settle } = planner.options;
@@ -66,7 +67,7 @@ export function planMmap(e: TraceEvent, slot: Slot, planner: Planning): Planned 
 }
 
 export function planMunmap(e: TraceEvent, planner: Planning): Planned {
-  const [from, length] = [e.a ?? 0n, lengthOf(e)];
+  const [from, length] = [e.a ?? 0n, BigInt(e.length ?? 0)];
   const { windows } = planner.names;
   const i = windows.findIndex((w) => w.process === e.process && from >= w.address && from < w.address + w.length);
   const w = windows[i];

@@ -4,6 +4,7 @@
 import { constants } from 'node:os';
 import { type Leaf, leaves } from '../schema/decode.ts';
 import { FEATURE_MASK } from '../schema/device.ts';
+import { PAYLOAD_MAX } from '../schema/event.ts';
 import { features } from '../schema/features.ts';
 import { type FdKind, fdKinds } from '../schema/kinds.ts';
 import type { Struct, When } from '../schema/layout.ts';
@@ -120,7 +121,9 @@ function pointer(e: TraceEvent, leaf: Leaf, fields: readonly Leaf[], bytes: Buff
   const [before, after] = [at(e, leaf, 'in'), at(e, leaf, 'out')];
   const total = Math.max(before?.total ?? 0, after?.total ?? 0);
   const cut = before?.bytes && before.bytes.length < before.total;
-  if (total === 0 || (cut && e.ret === -constants.errno.EFAULT)) bytes.writeBigUInt64LE(NOWHERE, leaf.at);
+  // No recording keeps more than PAYLOAD_MAX; a trace that claims more is damaged.
+  if (total === 0 || total > PAYLOAD_MAX || (cut && e.ret === -constants.errno.EFAULT))
+    bytes.writeBigUInt64LE(NOWHERE, leaf.at);
   else if (before?.bytes && !cut) parts.push({ kind: 'buffer', at: leaf.at, bytes: before.bytes });
   else parts.push({ kind: 'zeroes', at: leaf.at, length: total });
 }

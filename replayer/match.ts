@@ -30,6 +30,7 @@ export const maskNames = {
   ready: 'how many descriptors were ready',
 } as const;
 
+const DESTROYED = fieldOf(iommufdStructs.iommu_destroy, 'id').at;
 /** Fields of vfio_pci_dependent_device. */
 const WHERE = /^devices\[\d+\]\.(group_id|segment|bus|devfn)$/;
 const reads: ReadonlySet<string> = new Set(['pread', 'read', 'load']);
@@ -221,10 +222,10 @@ function learnIds(e: TraceEvent, reply: Reply, main: Request, m: Matching): void
   const recorded = e.output ?? e.input;
   if (reply.ret < 0 || !reply.arg || !recorded) return;
   const iommufd = iommufdOf(e, m.names);
-  if (e.call?.name === 'IOMMU_DESTROY')
-    m.ids.forget(iommufd, recorded.readUInt32LE(fieldOf(iommufdStructs.iommu_destroy, 'id').at));
+  if (e.call?.name === 'IOMMU_DESTROY' && recorded.length >= DESTROYED + 4)
+    m.ids.forget(iommufd, recorded.readUInt32LE(DESTROYED));
   for (const p of main.parts)
-    if (p.kind === 'keepId' && p.at !== 'ret' && p.at + 4 <= reply.arg.length)
+    if (p.kind === 'keepId' && p.at !== 'ret' && p.at + 4 <= Math.min(reply.arg.length, recorded.length))
       m.ids.learn(iommufd, reply.arg.readUInt32LE(p.at), recorded.readUInt32LE(p.at));
 }
 

@@ -132,11 +132,13 @@ export class Planner implements Planning {
   #open(e: TraceEvent): Planned {
     const recorded = pathOf(e);
     if (recorded === null) return skip('its path was not kept');
+    const own = this.options.path(recorded);
+    if (own === null) return skip("its path is none of VFIO's");
     const before = (e.ret ?? -1) >= 0 ? this.reap() : [];
     const kept = (e.ret ?? -1) >= 0 && e.made !== 0;
     const slot = kept ? this.names.make(e.made) : this.names.slot();
     if (kept) before.push(...this.gone(this.names.learn(e.process, Number(e.ret), e.made)));
-    const main = this.own('open', slot, { a: e.a ?? 0n, parts: [pathPart(this.options.path(recorded, e))] });
+    const main = this.own('open', slot, { a: e.a ?? 0n, parts: [pathPart(own)] });
     if (kept) return run(main, before);
     this.names.release(slot);
     return run(main, before, [this.own('close', slot)]); // in case it succeeds here

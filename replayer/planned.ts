@@ -1,6 +1,5 @@
 // What is to be done for one recorded call, and what the parts of the plan share.
 
-import type { TraceEvent } from '../traces/event.ts';
 import type { Pieces } from './memory.ts';
 import type { Names } from './rename.ts';
 import type { Part, Request, Slot } from './target.ts';
@@ -16,8 +15,8 @@ export type Planned =
 
 export interface PlanOptions {
   readonly pieces: Pieces;
-  /** Path that stands for a recorded one. */
-  path(recorded: string, e: TraceEvent): string;
+  /** Path that stands for a recorded one, null when it is none of VFIO's. */
+  path(recorded: string): string | null;
   /** Name of a device that stands for a recorded one (VFIO_GROUP_GET_DEVICE_FD). */
   device(recorded: string): string;
   /** Process that a process was forked from. */
