@@ -15,6 +15,17 @@ size_t guard_copy(void *to, const void *from, size_t n);
 bool guard_touch(void *page);
 /** Copies a string of at most size - 1 bytes; returns its length, -1 if it cannot be read or is longer. */
 ssize_t guard_string(char *to, const char *from, size_t size);
+/** Four bytes that the kernel has just written, so that they are there. */
+static inline uint32_t guard_fresh(const void *from)
+{
+	uint32_t value = 0;
+#ifdef VFIO_RR_TRACER /* there they are another process's */
+	guard_copy(&value, from, sizeof value);
+#else
+	memcpy(&value, from, sizeof value);
+#endif
+	return value;
+}
 void guard_start(void);
 
 #endif

@@ -71,7 +71,7 @@ static inline void brief_read_done(struct brief *r, const void *buf, ssize_t ret
 {
 	uint64_t value = 0;
 	if (ret == 4) /* what registers are read by */
-		memcpy(&value, buf, 4);
+		value = guard_fresh(buf);
 	else if (ret > 0)
 		guard_copy(&value, buf, (size_t)ret);
 	rec_brief_end(r, rec_result(ret), value, ret > 0 ? VRR_FLAG_INLINE : 0);

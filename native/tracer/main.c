@@ -1,5 +1,6 @@
 /*
- * vfio-rr-trace PROGRAM [ARGUMENT …]: records a program that cannot be preloaded (static, or calling the kernel itself).
+ * vfio-rr-trace PROGRAM [ARGUMENT …]: records a program that cannot be preloaded (static, or calling the kernel
+ * itself).
  *
  * Writes the same ring as the interposer, through the same hooks (tracee.h). Only calls that can touch VFIO stop: a
  * seccomp filter picks them (ioctl by the request's type). Each costs two stops of the program, some 10 us.
@@ -23,13 +24,14 @@
 #include "tracer.h"
 
 static const int stops[] = {
-	SYS_read, SYS_write, SYS_pread64, SYS_pwrite64, SYS_readv, SYS_writev, SYS_preadv, SYS_pwritev, SYS_preadv2, SYS_pwritev2,
+	SYS_read,     SYS_write,   SYS_pread64,	 SYS_pwrite64,	  SYS_readv,	 SYS_writev,	 SYS_preadv,
+	SYS_pwritev,  SYS_preadv2, SYS_pwritev2,
 #ifdef SYS_open
-	SYS_open, SYS_creat, SYS_dup2, SYS_poll, SYS_select, SYS_epoll_wait, SYS_eventfd,
+	SYS_open,     SYS_creat,   SYS_dup2,	 SYS_poll,	  SYS_select,	 SYS_epoll_wait, SYS_eventfd,
 #endif
-	SYS_openat, SYS_openat2, SYS_close, SYS_close_range, SYS_dup, SYS_dup3, SYS_fcntl, SYS_mmap, SYS_munmap, SYS_mremap,
-	SYS_mprotect, SYS_sendmsg, SYS_recvmsg, SYS_sendmmsg, SYS_recvmmsg, SYS_ppoll, SYS_pselect6, SYS_epoll_pwait,
-	SYS_epoll_ctl, SYS_eventfd2, SYS_pidfd_getfd,
+	SYS_openat,   SYS_openat2, SYS_close,	 SYS_close_range, SYS_dup,	 SYS_dup3,	 SYS_fcntl,
+	SYS_mmap,     SYS_munmap,  SYS_mremap,	 SYS_mprotect,	  SYS_sendmsg,	 SYS_recvmsg,	 SYS_sendmmsg,
+	SYS_recvmmsg, SYS_ppoll,   SYS_pselect6, SYS_epoll_pwait, SYS_epoll_ctl, SYS_eventfd2,	 SYS_pidfd_getfd,
 };
 #define STOPS (sizeof stops / sizeof *stops)
 
@@ -56,7 +58,7 @@ static void install_filter(void)
 	ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, VFIO_TYPE << 8, 0, 1));
 	ADD(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRACE));
 	ADD(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
-	struct sock_fprog program = { (unsigned short)n, f };
+	struct sock_fprog program = {(unsigned short)n, f};
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
 		fail("cannot install a seccomp filter");
 }
@@ -77,8 +79,8 @@ static pid_t launch(char **argv)
 	int status;
 	if (waitpid(pid, &status, WUNTRACED) != pid)
 		fail("waitpid");
-	long options = PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC |
-		       PTRACE_O_TRACESYSGOOD;
+	long options = PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE |
+		       PTRACE_O_TRACEEXEC | PTRACE_O_TRACESYSGOOD;
 	if (ptrace(PTRACE_SEIZE, pid, 0, options))
 		fail("ptrace (is it allowed here? see kernel.yama.ptrace_scope)");
 	struct tracee *t = tracee_add(pid);
@@ -153,7 +155,9 @@ static void event(struct tracee *t, int what, int signal)
 		else
 			go(t, PTRACE_CONT, 0);
 		return;
-	case PTRACE_EVENT_FORK: case PTRACE_EVENT_VFORK: case PTRACE_EVENT_CLONE:
+	case PTRACE_EVENT_FORK:
+	case PTRACE_EVENT_VFORK:
+	case PTRACE_EVENT_CLONE:
 		born(t);
 		break;
 	case PTRACE_EVENT_EXEC:
@@ -194,11 +198,35 @@ static void stopped(struct tracee *t, int status)
 static void end_as(int status)
 {
 	if (WIFSIGNALED(status)) {
-		setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+		setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 		signal(WTERMSIG(status), SIG_DFL);
 		raise(WTERMSIG(status));
 	}
 	exit(WEXITSTATUS(status));
+}
+
+/* Ours lies where no program's does by itself, so that an address tells whose it is (memory.c). */
+static void *map_ring(void *address, size_t length, int prot, int flags, int fd, off64_t at)
+{
+	return mmap64(address ? address : (void *)TRACER_RING, length, prot, flags, fd, at);
+}
+
+static pid_t program;
+
+/* The terminal sends its signals to the program too; those that somebody sent to us alone are meant for it. */
+static void pass_on(int signal, siginfo_t *info, void *context)
+{
+	(void)context;
+	if (info->si_code <= 0)
+		kill(program, signal);
+}
+
+static void pass_signals(void)
+{
+	static const int passed[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
+	struct sigaction act = {.sa_sigaction = pass_on, .sa_flags = SA_SIGINFO | SA_RESTART};
+	for (size_t i = 0; i < sizeof passed / sizeof *passed; i++)
+		sigaction(passed[i], &act, NULL);
 }
 
 static void ring_start(void)
@@ -207,11 +235,12 @@ static void ring_start(void)
 	struct stat st;
 
 	*(void **)&real.open64 = (void *)open64;
-	*(void **)&real.mmap64 = (void *)mmap64;
+	*(void **)&real.mmap64 = (void *)map_ring;
 	*(void **)&real.munmap = (void *)munmap;
 	*(void **)&real.close = (void *)close;
 	if (!path || stat(path, &st) || !ring_open(path)) {
-		fprintf(stderr, "vfio-rr-trace: no ring file to write to; run it through `vfio-rr record --backend=ptrace`\n");
+		fprintf(stderr,
+			"vfio-rr-trace: no ring file to write to; run it through `vfio-rr record --backend=ptrace`\n");
 		exit(127);
 	}
 	tracer_ring_size = (size_t)st.st_size;
@@ -225,10 +254,8 @@ int main(int argc, char **argv)
 	}
 	ring_start();
 	tracee_start();
-	pid_t program = launch(argv + 1);
-	/* The terminal's signals are the program's to answer. */
-	signal(SIGINT, SIG_IGN);
-	signal(SIGQUIT, SIG_IGN);
+	program = launch(argv + 1);
+	pass_signals();
 	int status, ended = 0;
 	for (pid_t tid; (tid = waitpid(-1, &status, __WALL)) > 0 || errno == EINTR;) {
 		if (tid <= 0)

@@ -1,8 +1,8 @@
 /*
  * guard.h for a traced process: the hooks' reads and writes of the program's memory, made from outside it.
  *
- * Addresses of our own (the coroutines' stacks, the ring, our image) are told from the program's by where they lie;
- * a program that maps something at the same addresses would be misread there, which their randomness makes unlikely.
+ * Addresses of our own (the coroutines' stacks, the ring, our image) are told from the program's by where they lie:
+ * the large ones at places that the kernel gives nobody unasked, the image at a random one.
  */
 #include "interposer/guard.h"
 
@@ -33,10 +33,10 @@ size_t guard_copy(void *to, const void *from, size_t n)
 		memcpy(to, from, n);
 		return 0;
 	}
-	local = (struct iovec){ out ? (void *)(uintptr_t)from : to, n };
-	remote = (struct iovec){ out ? to : (void *)(uintptr_t)from, n };
-	ssize_t done = out ? process_vm_writev(tracer_pid, &local, 1, &remote, 1, 0) :
-			     process_vm_readv(tracer_pid, &local, 1, &remote, 1, 0);
+	local = (struct iovec){out ? (void *)(uintptr_t)from : to, n};
+	remote = (struct iovec){out ? to : (void *)(uintptr_t)from, n};
+	ssize_t done = out ? process_vm_writev(tracer_pid, &local, 1, &remote, 1, 0)
+			   : process_vm_readv(tracer_pid, &local, 1, &remote, 1, 0);
 	return done < 0 ? n : n - (size_t)done;
 }
 

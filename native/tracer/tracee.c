@@ -9,8 +9,8 @@
 #include "interposer/trap.h"
 #include "tracer.h"
 
-#define STACK	 (256u << 10) /* a hook's frames: control data and descriptor lists of messages are the largest */
-#define STACKS	 4096	      /* traced threads inside a recorded call at one time */
+#define STACK  (256u << 10) /* a hook's frames: control data and descriptor lists of messages are the largest */
+#define STACKS 4096	    /* traced threads inside a recorded call at one time */
 
 /* What the hooks take as theirs. */
 extern __thread struct thread *tracee_self; /* the hooks' ring_self */
@@ -120,7 +120,8 @@ void *trap_alias(const void *address, size_t length)
 void tracee_start(void)
 {
 	tracer_stacks_size = (size_t)STACK * STACKS;
-	tracer_stacks = mmap(NULL, tracer_stacks_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	tracer_stacks = mmap((void *)TRACER_STACKS, tracer_stacks_size, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (tracer_stacks == MAP_FAILED) {
 		perror("vfio-rr-trace: no memory");
 		exit(127);
@@ -168,7 +169,8 @@ struct tracee *tracee_add(pid_t tid)
 static struct process *new_process(pid_t pid)
 {
 	struct process *p = calloc(1, sizeof *p);
-	void *table = mmap(NULL, sizeof *p->table, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *table = mmap(NULL, sizeof *p->table, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			   -1, 0);
 	if (!p || table == MAP_FAILED) {
 		perror("vfio-rr-trace: no memory");
 		exit(127);
@@ -196,7 +198,8 @@ void tracee_belongs(struct tracee *t, const struct tracee *parent, bool thread)
 			for (int fd = 0; fd <= fds_top; fd++)
 				(*t->process->table)[fd] = (*parent->process->table)[fd];
 			memcpy(t->process->exe, parent->process->exe, sizeof t->process->exe);
-			tracee_note(t, VRR_OP_PROCESS, (uint64_t)t->tid, (uint64_t)parent->process->pid, 0, t->process->exe);
+			tracee_note(t, VRR_OP_PROCESS, (uint64_t)t->tid, (uint64_t)parent->process->pid, 0,
+				    t->process->exe);
 		}
 	}
 	t->process->threads++;
@@ -266,9 +269,19 @@ bool tracee_concerns(const struct tracee *t)
 		if (t->arguments[3] & (MAP_ANONYMOUS | MAP_FIXED))
 			return t->arguments[3] & MAP_FIXED;
 		break;
-	case SYS_read: case SYS_write: case SYS_pread64: case SYS_pwrite64: case SYS_readv: case SYS_writev:
-	case SYS_preadv: case SYS_pwritev: case SYS_preadv2: case SYS_pwritev2:
-	case SYS_close: case SYS_dup: case SYS_fcntl:
+	case SYS_read:
+	case SYS_write:
+	case SYS_pread64:
+	case SYS_pwrite64:
+	case SYS_readv:
+	case SYS_writev:
+	case SYS_preadv:
+	case SYS_pwritev:
+	case SYS_preadv2:
+	case SYS_pwritev2:
+	case SYS_close:
+	case SYS_dup:
+	case SYS_fcntl:
 		break;
 	default:
 		return true;
