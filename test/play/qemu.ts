@@ -143,6 +143,12 @@ export class Qemu {
     return undefined;
   }
 
+  /** A word of guest memory, without stopping the machine. */
+  async word(address: number): Promise<number> {
+    const said = await this.command('human-monitor-command', { 'command-line': `xp /1xw ${address}` });
+    return Number(/: (0x[0-9a-f]+)/.exec(String(said))?.[1] ?? Number.NaN);
+  }
+
   /** Guest-physical addresses of the BARs of PCI device `vendor:device`, once the firmware has placed them. */
   async bars(vendor: number, device: number): Promise<Bar[]> {
     for (let i = 0; i < 200; i++) {

@@ -1,0 +1,42 @@
+// Makes traces/golden/v1/qemu-7.2-v1-{source,destination}.vrr: unmodified QEMU 7.2 migrates a machine whose guest
+// (guest.S) drives an emulated device, over migration protocol v1.
+//   npx tsx test/play/make-golden.ts
+
+import { copyFileSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import Database from 'better-sqlite3';
+import { buildGuest, Qemu, qemuVersion } from './qemu.ts';
+
+const UUID = '00000000-0000-4000-8000-000000000001';
+const NOTE = 0x6000;
+
+async function make(): Promise<void> {
+  if (!qemuVersion().startsWith('7.2.')) throw new Error(`QEMU 7.2 is needed, this is ${qemuVersion()}`);
+  const dir = mkdtempSync(join(tmpdir(), 'vfio-rr-golden-'));
+  const uri = `unix:${join(dir, 'mig')}`;
+  const device = `vfio-pci,sysfsdev=/sys/bus/mdev/devices/${UUID},x-enable-migration=on`;
+  const guest = ['-kernel', buildGuest(dir)];
+  const trace = (end: string): string => join(dir, `qemu-7.2-v1-${end}.vrr`);
+  const options = (end: string): string[] => ['--emulate', `v1-edu:${UUID}`, '--record', trace(end)];
+  const destination = new Qemu(dir, 'd', options('destination'), device, [...guest, '-incoming', uri]);
+  const source = new Qemu(dir, 's', options('source'), device, guest);
+  await destination.command('query-status');
+  while ((await source.word(NOTE)) !== 1) await sleep(50);
+  const status = await source.migrate(uri);
+  await Promise.all([source.quit(), destination.quit()]);
+  if (status !== 'completed') throw new Error(`the migration ${status}: ${source.output}`);
+  for (const end of ['source', 'destination']) {
+    const db = new Database(trace(end));
+    db.exec('VACUUM');
+    db.close();
+    const to = fileURLToPath(new URL(`../../traces/golden/v1/qemu-7.2-v1-${end}.vrr`, import.meta.url));
+    copyFileSync(trace(end), `${to}.new`);
+    renameSync(`${to}.new`, to);
+  }
+  rmSync(dir, { recursive: true });
+}
+
+await make();
