@@ -1,10 +1,12 @@
 /* ioctl, and what follows from its answer: descriptors that it made, eventfds that it was given, mmap that is hidden.
  */
+#include <linux/iommufd.h>
 #include <linux/vfio.h>
 
 #include "capture.h"
 #include "fds.h"
 #include "guard.h"
+#include "mappings.h"
 #include "real.h"
 
 static void arm_at(const struct capture *c, size_t at)
@@ -66,6 +68,26 @@ static bool hide(const struct capture *c)
 	return true;
 }
 
+/* Memory that devices reach from now on, or no more. */
+static void follow_dma(const struct capture *c, uint32_t entry, unsigned long request)
+{
+	union {
+		struct vfio_iommu_type1_dma_map map;
+		struct vfio_iommu_type1_dma_unmap unmap;
+		struct iommu_ioas_map ioas_map;
+		struct iommu_ioas_unmap ioas_unmap;
+	} u;
+	if (request == VFIO_IOMMU_MAP_DMA && capture_field(c, 0, &u.map, sizeof u.map))
+		mappings_pin(entry, u.map.vaddr, u.map.size, u.map.iova);
+	else if (request == VFIO_IOMMU_UNMAP_DMA && capture_field(c, 0, &u.unmap, sizeof u.unmap))
+		mappings_unpin(entry, u.unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL ? 0 : u.unmap.iova,
+			       u.unmap.flags & VFIO_DMA_UNMAP_FLAG_ALL ? UINT64_MAX : u.unmap.size);
+	else if (request == IOMMU_IOAS_MAP && capture_field(c, 0, &u.ioas_map, sizeof u.ioas_map))
+		mappings_pin(entry, u.ioas_map.user_va, u.ioas_map.length, u.ioas_map.iova);
+	else if (request == IOMMU_IOAS_UNMAP && capture_field(c, 0, &u.ioas_unmap, sizeof u.ioas_unmap))
+		mappings_unpin(entry, u.ioas_unmap.iova, u.ioas_unmap.length);
+}
+
 /* A request without an argument comes with whatever the register held. */
 static bool bare(const struct capture *c)
 {
@@ -112,6 +134,8 @@ static int recorded(int fd, uint32_t entry, unsigned long request, void *argumen
 			made = -1;
 		if (made >= 0)
 			value = fds_value(fds_make(made, c.makes));
+		if (fds_kind(entry) == VRR_KIND_CONTAINER || fds_kind(entry) == VRR_KIND_IOMMUFD)
+			follow_dma(&c, entry, request);
 		if (fds_kind(entry) == VRR_KIND_DEVICE) {
 			arm(&c, request);
 			if (request == VFIO_DEVICE_GET_REGION_INFO && ring->mmio == VRR_MMIO_HIDE && hide(&c))

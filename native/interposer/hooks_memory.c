@@ -1,10 +1,12 @@
 /*
- * Mappings of VFIO descriptors. Their ranges are kept, so that what happens to them later is recorded too.
+ * Mappings of VFIO descriptors, and memory that devices reach. Their ranges are kept, so that what happens to them
+ * later is recorded too.
  *
  * Contract: a program that maps nothing of VFIO pays one comparison per munmap() and mprotect().
  */
 #include "fds.h"
 #include "guard.h"
+#include "mappings.h"
 #include "real.h"
 #include "ring.h"
 #include "trap.h"
@@ -14,11 +16,13 @@
 struct mapping {
 	uintptr_t start, end; /* start 0: free; 1: being written */
 	uint32_t entry;
+	bool pinned; /* memory given to devices, at iova */
+	uint64_t iova;
 };
 static struct mapping mappings[MAPPINGS];
 static unsigned mappings_top; /* slots below it may be in use */
 
-static void add(uintptr_t start, size_t length, uint32_t entry)
+static void add(uintptr_t start, size_t length, uint32_t entry, bool pinned, uint64_t iova)
 {
 	for (unsigned i = 0; i < MAPPINGS; i++) {
 		uintptr_t none = 0;
@@ -27,6 +31,8 @@ static void add(uintptr_t start, size_t length, uint32_t entry)
 			continue;
 		mappings[i].end = start + length;
 		mappings[i].entry = entry;
+		mappings[i].pinned = pinned;
+		mappings[i].iova = iova;
 		__atomic_store_n(&mappings[i].start, start, __ATOMIC_RELEASE);
 		unsigned top = __atomic_load_n(&mappings_top, __ATOMIC_RELAXED);
 		while (top <= i && !__atomic_compare_exchange_n(&mappings_top, &top, i + 1, true, __ATOMIC_RELEASE,
@@ -37,13 +43,13 @@ static void add(uintptr_t start, size_t length, uint32_t entry)
 }
 
 /* A mapping that the range touches; 0: none. */
-static uint32_t find(const void *address, size_t length)
+static uint32_t find(const void *address, size_t length, bool pinned_too)
 {
 	unsigned top = __atomic_load_n(&mappings_top, __ATOMIC_ACQUIRE);
 	uintptr_t at = (uintptr_t)address;
 	for (unsigned i = 0; i < top; i++) {
 		uintptr_t start = __atomic_load_n(&mappings[i].start, __ATOMIC_ACQUIRE);
-		if (start > 1 && at < mappings[i].end && start < at + length)
+		if (start > 1 && at < mappings[i].end && start < at + length && (pinned_too || !mappings[i].pinned))
 			return mappings[i].entry;
 	}
 	return 0;
@@ -62,11 +68,31 @@ static void cut(const void *address, size_t length)
 			continue;
 		uintptr_t end = mappings[i].end;
 		uint32_t entry = mappings[i].entry;
+		bool pinned = mappings[i].pinned;
+		uint64_t iova = mappings[i].iova;
 		__atomic_store_n(&mappings[i].start, 0, __ATOMIC_RELEASE);
 		if (start < at)
-			add(start, at - start, entry);
+			add(start, at - start, entry, pinned, iova);
 		if (end > to)
-			add(to, end - to, entry);
+			add(to, end - to, entry, pinned, iova + (to - start));
+	}
+}
+
+void mappings_pin(uint32_t entry, uint64_t address, uint64_t size, uint64_t iova)
+{
+	if (address > 1 && size && address + size > address)
+		add((uintptr_t)address, (size_t)size, entry, true, iova);
+}
+
+void mappings_unpin(uint32_t entry, uint64_t iova, uint64_t size)
+{
+	unsigned top = __atomic_load_n(&mappings_top, __ATOMIC_ACQUIRE);
+	for (unsigned i = 0; i < top; i++) {
+		struct mapping *m = &mappings[i];
+		uintptr_t start = __atomic_load_n(&m->start, __ATOMIC_ACQUIRE);
+		if (start > 1 && m->pinned && fds_handle(m->entry) == fds_handle(entry) && m->iova >= iova &&
+		    m->iova - iova + (m->end - start) <= size)
+			__atomic_compare_exchange_n(&m->start, &start, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 	}
 }
 
@@ -82,8 +108,9 @@ void *mmap64(void *address, size_t length, int prot, int flags, int fd, off64_t 
 		trap_forget(address, length);
 	if (likely(!fds_recorded(entry))) {
 		void *ret = REAL(mmap64)(address, length, prot, flags, fd, at);
-		if (unlikely(mappings_top && flags & MAP_FIXED && ret != MAP_FAILED && find(ret, length))) {
-			rec_note(VRR_OP_MUNMAP, -1, find(ret, length), (uint64_t)(uintptr_t)ret, length, 0, 0, 0, NULL);
+		if (unlikely(mappings_top && flags & MAP_FIXED && ret != MAP_FAILED && find(ret, length, true))) {
+			rec_note(VRR_OP_MUNMAP, -1, find(ret, length, true), (uint64_t)(uintptr_t)ret, length, 0, 0, 0,
+				 NULL);
 			cut(ret, length);
 		}
 		return ret;
@@ -99,7 +126,7 @@ void *mmap64(void *address, size_t length, int prot, int flags, int fd, off64_t 
 	if (ret != MAP_FAILED) {
 		if (flags & MAP_FIXED)
 			cut(ret, length);
-		add((uintptr_t)ret, length, entry);
+		add((uintptr_t)ret, length, entry, false, 0);
 		bool seen = prot == PROT_NONE ||
 			    (trap_on && flags & MAP_SHARED && trap_guard(ret, length, prot, fd, entry, (uint64_t)at));
 		if (fds_kind(entry) == VRR_KIND_DEVICE && !seen)
@@ -116,7 +143,7 @@ void *mmap(void *address, size_t length, int prot, int flags, int fd, off_t at)
 
 int munmap(void *address, size_t length)
 {
-	uint32_t entry = unlikely(mappings_top) ? find(address, length) : 0;
+	uint32_t entry = unlikely(mappings_top) ? find(address, length, true) : 0;
 	if (likely(!entry))
 		return REAL(munmap)(address, length);
 	struct rec r;
@@ -137,7 +164,8 @@ void *mremap(void *old, size_t old_length, size_t new_length, int flags, ...)
 	va_start(list, flags);
 	void *wanted = flags & MREMAP_FIXED ? va_arg(list, void *) : NULL;
 	va_end(list);
-	uint32_t entry = unlikely(mappings_top) ? find(old, old_length) : 0;
+	uint32_t entry = unlikely(mappings_top) ? find(old, old_length, true) : 0;
+	bool mapped = entry && find(old, old_length, false);
 	if (likely(!entry))
 		return REAL(mremap)(old, old_length, new_length, flags, wanted);
 	uint64_t how[] = {(uint64_t)(uintptr_t)old, old_length, new_length, (uint64_t)(unsigned)flags,
@@ -156,7 +184,8 @@ void *mremap(void *old, size_t old_length, size_t new_length, int flags, ...)
 	rec_leave(&r, address_result(ret));
 	if (ret != MAP_FAILED) {
 		cut(old, old_length);
-		add((uintptr_t)ret, new_length, entry);
+		if (mapped)
+			add((uintptr_t)ret, new_length, entry, false, 0);
 	}
 	rec_end(&r, 0);
 	return ret;
@@ -164,7 +193,7 @@ void *mremap(void *old, size_t old_length, size_t new_length, int flags, ...)
 
 int mprotect(void *address, size_t length, int prot)
 {
-	uint32_t entry = unlikely(mappings_top) ? find(address, length) : 0;
+	uint32_t entry = unlikely(mappings_top) ? find(address, length, false) : 0;
 	if (likely(!entry))
 		return REAL(mprotect)(address, length, prot);
 	uint64_t how[] = {(uint64_t)(uintptr_t)address, length, (uint64_t)(unsigned)prot};

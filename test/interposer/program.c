@@ -437,6 +437,27 @@ static int mapped(void)
 	return *(volatile uint8_t *)map;
 }
 
+/* Memory given to devices: one piece goes away while it is mapped, one after. */
+static int dma(void)
+{
+	int container = open("/dev/vfio/vfio", O_RDWR);
+	char *memory = mmap(NULL, 4 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	for (int i = 0; i < 2; i++) {
+		struct vfio_iommu_type1_dma_map map = {sizeof map, VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
+						       (uintptr_t)memory + 8192u * (unsigned)i, 0x100000u * (unsigned)i,
+						       8192};
+		printf("%d\n", ioctl(container, VFIO_IOMMU_MAP_DMA, &map));
+	}
+	struct vfio_iommu_type1_dma_unmap unmap = {sizeof unmap, 0, 0, 8192};
+	printf("%d", ioctl(container, VFIO_IOMMU_UNMAP_DMA, &unmap));
+	printf(" %d", munmap(memory, 8192));
+	printf(" %d", munmap(memory + 12288, 4096));
+	printf(" %p\n", (void *)((uintptr_t)mmap(memory + 8192, 4096, PROT_NONE,
+						 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) &
+				 4095));
+	return close(container);
+}
+
 static int loops(const char *call, long count)
 {
 	int device = device_open();
@@ -480,6 +501,7 @@ int main(int argc, char **argv)
 	SCENE("migration", migration())
 	SCENE("jumps", jumps())
 	SCENE("raw", raw())
+	SCENE("dma", dma())
 	SCENE("mapped", mapped())
 	SCENE("loop", loops(argv[2], atol(argv[3])))
 	return 2;

@@ -110,6 +110,8 @@ int ioctl(int fd, unsigned long request, ...)
 		return 1;
 	if (kind == CONTAINER && request == VFIO_IOMMU_MAP_DMA)
 		return readable(argument, 32) ? 0 : -1;
+	if (kind == CONTAINER && request == VFIO_IOMMU_UNMAP_DMA)
+		return readable(argument, 24) ? 0 : -1;
 	if (kind == GROUP && request == VFIO_GROUP_GET_DEVICE_FD)
 		return make(DEVICE);
 	if (kind == DEVICE && request == VFIO_DEVICE_RESET)
