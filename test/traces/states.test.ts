@@ -1,14 +1,17 @@
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { featureOps } from '../../schema/device.ts';
 import { recordFlags } from '../../schema/event.ts';
-import { deviceStates } from '../../traces/states.ts';
+import { deviceStates, type Stay } from '../../traces/states.ts';
 import { states } from '../../traces/states-text.ts';
 import { openTrace } from '../../traces/trace.ts';
 import { listen } from './io.ts';
 import { inTemporary, TraceMaker } from './make.ts';
 import { packed, sample, u32 } from './sample.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
 
 test('v2: what was set, read, reset, how long and how much', () =>
   inTemporary((dir) => {
@@ -84,6 +87,25 @@ test('a state that was read and was known is no change', () =>
     );
     trace.close();
   }));
+
+test('QEMU 7.2 saved as many bytes at the source as it restored at the destination', () => {
+  const stays = (end: string): readonly Stay[] => {
+    const trace = openTrace(join(root, `traces/golden/v1/qemu-7.2-v1-${end}.vrr`));
+    const [device] = deviceStates(trace);
+    trace.close();
+    return device?.stays ?? [];
+  };
+  const sum = (list: readonly Stay[], key: 'bytesRead' | 'bytesWritten'): number =>
+    list.reduce((n, s) => n + s[key], 0);
+  const [source, destination] = [stays('source'), stays('destination')];
+  assert.ok(sum(source, 'bytesRead') > 10_000);
+  assert.is(sum(source, 'bytesRead'), sum(destination, 'bytesWritten'));
+  // hw/vfio/migration.c of QEMU 7.2: pre-copy, stop-copy (written twice), stop; at the other end resume, run.
+  const told = source.filter((s) => s.how === 'set').map((s) => s.to);
+  assert.equal(told.slice(-4), ['SAVING|RUNNING', 'SAVING', 'SAVING', '0']);
+  const resumed = destination.filter((s) => s.how === 'set').map((s) => s.to);
+  assert.equal(resumed.slice(0, 2), ['RESUMING', 'RUNNING']);
+});
 
 test('the command prints a table a device, and JSON an object a device', () =>
   inTemporary((dir) => {
