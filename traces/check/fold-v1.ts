@@ -60,6 +60,7 @@ function stateWritten(world: World, { v1, device, event }: StepOf<'v1'>, state: 
     if (v1.transfer) world.transfers.push(v1.transfer);
     v1.iteration = newIteration();
   }
+  if (v1.iteration.phase === 'pending') v1.iteration.pending = null; // what a running device added is pending too
   v1.state = state;
   v1.read = null;
   v1.failed = null;
