@@ -46,7 +46,7 @@ export function planStream(e: TraceEvent, slot: Slot, looping: boolean, planner:
   if (looping) return { kind: 'noted', before: [] };
   if (e.ret === -EINTR) return skip('a signal ended it');
   if (e.ret === -EFAULT) return run(planner.own('read', slot, { b, flags: agentFlags.FAULT }));
-  return run(planner.own('read', slot, { b, timeout: (e.ret ?? 0) > 0 ? planner.options.patience : 0 }));
+  return run(planner.own('read', slot, { b, timeout: (e.ret ?? 0) > 0 ? planner.patience : 0 }));
 }
 
 export function planMmap(e: TraceEvent, slot: Slot, planner: Planning): Planned {

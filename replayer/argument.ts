@@ -72,6 +72,7 @@ function descriptor(e: TraceEvent, leaf: Leaf, bytes: Buffer, parts: Part[], bef
   if (fd < 0) return;
   const handle = s.names.handleOf(e.process, fd);
   let slot = handle === 0 ? undefined : s.names.slotOf(handle);
+  if (leaf.field.of === 'eventfd' && handle !== 0) s.names.armed.add(handle);
   if (slot === undefined) {
     if (e.ret === -constants.errno.EBADF) {
       bytes.writeInt32LE(CLOSED, leaf.at);

@@ -27,6 +27,7 @@ export const maskNames = {
   placed: 'an address or interrupt that the host gives the device',
   where: 'where the host has a device',
   unkept: 'the recording kept no bytes',
+  sooner: 'an interrupt that comes sooner',
   ready: 'how many descriptors were ready',
 } as const;
 
@@ -109,16 +110,21 @@ function plainlySame(e: TraceEvent, reply: Reply): boolean {
   return e.op === 'pwrite' || e.op === 'store' || e.op === 'write';
 }
 
-function pollDifferences(e: TraceEvent, reply: Reply): FieldDifference[] {
+interface Readiness extends FieldDifference {
+  /** Nothing is missing; there is more than there was. */
+  readonly more: boolean;
+}
+
+function pollDifferences(e: TraceEvent, reply: Reply): Readiness[] {
   const [expected, actual] = [pollfdsOf(e), reply.arg];
   if (!expected || !actual) return [];
-  const found: FieldDifference[] = [];
+  const found: Readiness[] = [];
   for (let at = 0; at + REVENTS + 2 <= Math.min(expected.length, actual.length); at += 8) {
     if (actual.readInt32LE(at) < 0) continue;
     const [a, b] = [expected.readUInt16LE(at + REVENTS), actual.readUInt16LE(at + REVENTS)];
     if (a === b) continue;
     const field = `fds[${at / 8}].revents`;
-    found.push({ field, expected: `0x${a.toString(16)}`, actual: `0x${b.toString(16)}` });
+    found.push({ field, expected: `0x${a.toString(16)}`, actual: `0x${b.toString(16)}`, more: (a & b) === a });
   }
   return found;
 }
@@ -134,6 +140,8 @@ function unknownFeature(e: TraceEvent, actual: TraceEvent): FieldDifference[] {
 /** What is known of a call besides its record. */
 export interface Circumstances {
   readonly looping: boolean;
+  /** The program was told of an interrupt soon after. */
+  readonly heeded: boolean;
   /** Bytes of its answer that the host decides. */
   readonly placed: Placed | null;
 }
@@ -142,12 +150,12 @@ export function match(
   expected: TraceEvent,
   reply: Reply,
   main: Request,
-  { looping, placed }: Circumstances,
+  { looping, heeded, placed }: Circumstances,
   m: Matching,
 ): Outcome {
   if (plainlySame(expected, reply)) return same;
   const actual = actualOf(expected, reply, main);
-  if (expected.op === 'poll') return matchPoll(expected, reply, actual, looping);
+  if (expected.op === 'poll') return matchPoll(expected, reply, actual, looping || heeded);
   learnIds(expected, reply, main, m);
   const options: CompareOptions = {
     canon: (side, leaf, e) => canon(side, leaf, e, m),
@@ -200,12 +208,14 @@ function excuse(e: TraceEvent, looping: boolean): string | undefined {
   return looping ? maskNames.loop : undefined;
 }
 
-function matchPoll(e: TraceEvent, reply: Reply, actual: TraceEvent, looping: boolean): Outcome {
-  if (looping && reply.ret > 0)
-    return { actual, differences: [], masked: [{ ...result(e, reply), mask: maskNames.loop }] };
-  const differences = reply.ret < 0 ? [result(e, reply)] : pollDifferences(e, reply);
-  const masked =
-    differences.length === 0 && reply.ret !== e.ret ? [{ ...result(e, reply), mask: maskNames.ready }] : [];
+function matchPoll(e: TraceEvent, reply: Reply, actual: TraceEvent, sooner: boolean): Outcome {
+  if (reply.ret < 0) return { actual, differences: [result(e, reply)], masked: [] };
+  const found = pollDifferences(e, reply);
+  const excused = sooner ? found.filter((d) => d.more) : [];
+  const differences = found.filter((d) => !excused.includes(d));
+  const masked: (Readiness & { mask: string })[] = excused.map((d) => ({ ...d, mask: maskNames.sooner }));
+  if (found.length === 0 && reply.ret !== e.ret)
+    masked.push({ ...result(e, reply), more: true, mask: maskNames.ready });
   return { actual, differences, masked };
 }
 

@@ -11,6 +11,8 @@ export interface Scheduled {
   readonly event: TraceEvent;
   /** The thread's next call is the same: part of a loop that waits for the device, so its answer may differ. */
   readonly looping: boolean;
+  /** A poll after which the process was told of an interrupt soon: here it may come sooner. */
+  readonly heeded: boolean;
 }
 
 /** Events looked ahead for calls that overlap a wait. Threads that overlap by more are reported, not hidden. */
@@ -61,6 +63,14 @@ export function* schedule(events: Iterable<TraceEvent>): Generator<Scheduled> {
     }
     return false;
   };
+  const heeded = (e: TraceEvent, from: number): boolean => {
+    if (e.op !== 'poll') return false;
+    for (let i = from; i < ahead.length; i++) {
+      const other = ahead[i] as TraceEvent;
+      if (other.process === e.process && waits(other)) return true;
+    }
+    return false;
+  };
   for (;;) {
     if (ahead.length - start < WINDOW / 2) fill();
     const event = ahead[start++];
@@ -73,9 +83,9 @@ export function* schedule(events: Iterable<TraceEvent>): Generator<Scheduled> {
         if (other.dur === null || other.t >= end || other.thread === event.thread || early.has(other.id)) continue;
         if (waits(other)) continue;
         early.add(other.id);
-        yield { event: other, looping: looping(other, i + 1) };
+        yield { event: other, looping: looping(other, i + 1), heeded: heeded(other, i + 1) };
       }
     }
-    yield { event, looping: looping(event, start) };
+    yield { event, looping: looping(event, start), heeded: heeded(event, start) };
   }
 }

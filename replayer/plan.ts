@@ -18,6 +18,10 @@ const F_GETFD = 1;
 const F_SETFD = 2;
 const F_DUPFD_CLOEXEC = 1030; // linux/fcntl.h
 
+/** After so many waits in vain the others get only SHORT ms. */
+const VAIN = 3;
+const SHORT = 100;
+
 export class Planner implements Planning {
   readonly names = new Names();
   readonly pieces: Pieces;
@@ -26,6 +30,8 @@ export class Planner implements Planning {
   /** Places in regions that never come to their recorded value: not waited for again. */
   readonly restless = new Set<string>();
   readonly options: PlanOptions;
+  /** Waits that ended without what was waited for. */
+  vain = 0;
   readonly #ended: number[] = [];
   /** By the process that came after an exec, the one before it. */
   readonly #replaced = new Map<number, number>();
@@ -36,6 +42,10 @@ export class Planner implements Planning {
     this.options = options;
     this.pieces = options.pieces;
     for (const r of options.regions) this.names.region(options.resolve(r.handle), r.index, r.offset, r.offset);
+  }
+
+  get patience(): number {
+    return this.vain < VAIN ? this.options.patience : Math.min(SHORT, this.options.patience);
   }
 
   own(op: Request['op'], subject: Slot, fields: Partial<Request> = {}): Request {
@@ -92,7 +102,7 @@ export class Planner implements Planning {
       case 'more':
         return skip('not recorded: the trace lost something here');
       case 'poll':
-        return pollOf(e, this, this.options.patience);
+        return pollOf(e, this);
       case 'munmap':
         return planMunmap(e, this);
       default:
@@ -147,6 +157,7 @@ export class Planner implements Planning {
   #eventfd(e: TraceEvent): Planned {
     if ((e.ret ?? -1) < 0 || e.made === 0) return noted();
     const before = this.gone(this.names.learn(e.process, Number(e.ret), e.made));
+    this.names.eventfds.add(e.made);
     const main = this.own('eventfd', this.names.make(e.made), { a: e.a ?? 0n, b: BigInt(e.length ?? 0) });
     return run(main, before);
   }
@@ -157,8 +168,10 @@ export class Planner implements Planning {
 
   #attach(e: TraceEvent): Planned {
     const before = this.gone(this.names.learn(e.process, e.fd, e.handle));
-    if (this.names.slotOf(e.handle) === undefined && e.kind === 'eventfd')
+    if (this.names.slotOf(e.handle) === undefined && e.kind === 'eventfd') {
+      this.names.eventfds.add(e.handle);
       before.push(this.own('eventfd', this.names.make(e.handle)));
+    }
     return noted(before);
   }
 

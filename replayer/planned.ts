@@ -52,6 +52,8 @@ export interface Planning {
   readonly dead: ReadonlyMap<number, number>;
   /** Places in regions that never come to their recorded value: not waited for again. */
   readonly restless: ReadonlySet<string>;
+  /** ms that a wait may take now: less once waits have been in vain. */
+  readonly patience: number;
   /** Makes a request. */
   own(op: Request['op'], subject: Slot, fields?: Partial<Request>): Request;
   /** An open file that is none of VFIO's, for calls that were given one. */

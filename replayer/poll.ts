@@ -18,7 +18,7 @@ export function pollfdsOf(e: TraceEvent): Buffer | null {
   return after ?? before;
 }
 
-export function pollOf(e: TraceEvent, planner: Planning, patience: number): Planned {
+export function pollOf(e: TraceEvent, planner: Planning): Planned {
   const recorded = pollfdsOf(e);
   if (!recorded) return { kind: 'skipped', why: 'what it polled was not kept' };
   if ((e.ret ?? -1) < 0) return { kind: 'skipped', why: 'a signal ended it, or its arguments were wrong' };
@@ -26,7 +26,8 @@ export function pollOf(e: TraceEvent, planner: Planning, patience: number): Plan
   const parts: Part[] = [{ kind: 'arg', bytes }];
   for (let at = 0; at + POLLFD <= bytes.length; at += POLLFD) {
     const handle = planner.names.handleOf(e.process, bytes.readInt32LE(at));
-    const slot = handle === 0 || planner.dead.has(handle) ? undefined : planner.names.slotOf(handle);
+    const unheard = planner.names.eventfds.has(handle) && !planner.names.armed.has(handle);
+    const slot = handle === 0 || unheard || planner.dead.has(handle) ? undefined : planner.names.slotOf(handle);
     if (slot !== undefined) parts.push({ kind: 'fd', at, slot });
     else {
       bytes.writeInt32LE(-1, at); // poll() passes over it
@@ -34,6 +35,6 @@ export function pollOf(e: TraceEvent, planner: Planning, patience: number): Plan
     }
   }
   if (parts.length === 1) return { kind: 'noted', before: [] };
-  const timeout = (e.ret ?? 0) > 0 ? patience : 0;
+  const timeout = (e.ret ?? 0) > 0 ? planner.patience : 0;
   return { kind: 'run', before: [], main: planner.own('poll', 0, { timeout, parts }), after: [] };
 }

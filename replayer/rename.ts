@@ -24,6 +24,9 @@ export class Names {
   /** iommufd that a device is bound to, by handle. */
   readonly iommufds = new Map<number, number>();
   readonly windows: Window[] = [];
+  readonly eventfds = new Set<number>();
+  /** Eventfds that were given to VFIO, by handle: nothing but a recorded call can make the others ready here. */
+  readonly armed = new Set<number>();
 
   slot(): Slot {
     return this.#free.pop() ?? this.#next++;

@@ -66,7 +66,7 @@ interface Asked {
   readonly circumstances: Circumstances;
 }
 
-const ordinary: Circumstances = { looping: false, placed: null };
+const ordinary: Circumstances = { looping: false, heeded: false, placed: null };
 
 export async function replay(o: ReplayOptions): Promise<Verdict> {
   const run = new Run(o);
@@ -113,10 +113,10 @@ class Run {
   async all(): Promise<void> {
     const { verdict } = this.finding;
     const { trace, until } = this.#o;
-    for (const { event, looping } of schedule(trace.events({ ...everything, last: until }))) {
+    for (const { event, looping, heeded } of schedule(trace.events({ ...everything, last: until }))) {
       if (verdict.stopped) break;
       verdict.calls++;
-      this.#plan(event, looping);
+      this.#plan(event, looping, heeded);
       if (this.#last.get(event.process) === event.id) this.#planner.ended(event.process);
       if (this.#queue.length >= BATCH || this.#bytes >= BATCH_BYTES || teaches(event)) await this.#flush();
     }
@@ -125,7 +125,7 @@ class Run {
     if (first) verdict.explanation = explain(trace, first.event, this.#words);
   }
 
-  #plan(event: TraceEvent, looping: boolean): void {
+  #plan(event: TraceEvent, looping: boolean, heeded: boolean): void {
     const { verdict } = this.finding;
     const placed = this.#config.feed(event);
     // A value that is the host's is not waited for.
@@ -137,7 +137,7 @@ class Run {
       case 'run':
         this.#pace(event);
         own(planned.before);
-        this.#ask({ event, request: planned.main, circumstances: { looping, placed } });
+        this.#ask({ event, request: planned.main, circumstances: { looping, heeded, placed } });
         own(planned.after);
         return;
       case 'noted':
@@ -206,6 +206,7 @@ class Run {
 
   #consequences(event: TraceEvent, reply: Reply, request: Request): void {
     if (reply.ret < 0 && event.made !== 0) this.#planner.dead.set(event.made, event.id);
+    if (request.flags === 0 && request.timeout > 0) this.#planner.vain++;
     if (request.flags === 0) return;
     const place = placeOf(event);
     const vain = (this.#vain.get(place) ?? 0) + 1;

@@ -3,7 +3,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { exitOf, reportLines } from '../../replayer/report.ts';
-import { recordFlags } from '../../schema/event.ts';
+import { recordFlags, wheres } from '../../schema/event.ts';
 import type { TraceMaker } from '../traces/make.ts';
 import { packed, u32, u64 } from './event.ts';
 import { device, opened, run } from './run.ts';
@@ -165,6 +165,46 @@ test('the count of an eventfd is masked, its failure is not', async () => {
   assert.is((await run(body, answer({ ret: 8, arg: packed(u64(1)) }))).verdict.divergent, 0);
   const late = (await run(body, answer({ ret: -110 }))).verdict;
   assert.match(late.divergences[0]?.differences[0]?.actual ?? '', /ETIMEDOUT/);
+});
+
+test('an interrupt may come sooner than it did, but it must come', async () => {
+  const fds = (revents: number) => {
+    const bytes = Buffer.alloc(8);
+    bytes.writeInt32LE(9, 0);
+    bytes.writeInt16LE(1, 4);
+    bytes.writeInt16LE(revents, 6);
+    return bytes;
+  };
+  const poll = (m: TraceMaker, revents: number) =>
+    m.event({
+      ...{ op: 'poll', kind: 'none', fd: -1, a: 0, length: 1, ret: revents },
+      memory: [{ at: wheres.ARRAY, phase: 1, bytes: fds(revents) }],
+    });
+  const body =
+    (...revents: number[]) =>
+    (m: TraceMaker) => {
+      opened(m);
+      m.handle(8, 'eventfd');
+      m.event({ op: 'eventfd', kind: 'eventfd', fd: -1, a: 0, ret: 9, made: { handle: 8, kind: 'eventfd' } });
+      m.event({
+        ...{ ...device, name: 'VFIO_DEVICE_SET_IRQS' },
+        input: packed(u32(24), u32(36), u32(1), u32(0), u32(1), u32(9)),
+      });
+      for (const r of revents) {
+        poll(m, r);
+        askIrq(m); // so that the polls are no loop
+      }
+    };
+  const ready = (revents: number) =>
+    new Scripted((r) => {
+      if (r.op === 'poll') return { ret: revents, arg: fds(revents) };
+      return r.a === IRQ_INFO ? { arg: irqInfo(9, 1) } : undefined;
+    });
+  const sooner = (await run(body(0, 1), ready(1))).verdict;
+  assert.is(sooner.divergent, 0);
+  assert.is(sooner.masked[0]?.why, 'an interrupt that comes sooner');
+  assert.is((await run(body(1, 0), ready(1))).verdict.divergent, 1, 'no interrupt came after the second');
+  assert.is((await run(body(1), ready(0))).verdict.divergent, 1);
 });
 
 test('bytes that were not kept are said not to be compared', async () => {

@@ -270,25 +270,26 @@ test('a register may settle, but not one in a loop', async () => {
   assert.equal(partOf(last, 'arg')?.bytes, packed(u32(7)));
 });
 
-test('polls ask only for descriptors that the replay has', async () => {
-  const fds = Buffer.alloc(16);
-  fds.writeInt32LE(9, 0);
-  fds.writeInt16LE(1, 4);
-  fds.writeInt16LE(1, 6);
-  fds.writeInt32LE(60, 8);
-  fds.writeInt16LE(1, 14);
+test('polls ask only for eventfds that VFIO was given', async () => {
+  const fds = Buffer.alloc(24);
+  for (const [i, fd] of [9, 60, 10].entries()) {
+    fds.writeInt32LE(fd, 8 * i);
+    fds.writeInt16LE(1, 8 * i + 4);
+    fds.writeInt16LE(1, 8 * i + 6);
+  }
   const { target } = await run(
     (m) => {
       opened(m);
-      m.handle(8, 'eventfd');
-      m.event({ op: 'eventfd', kind: 'eventfd', fd: -1, a: 0, ret: 9, made: { handle: 8, kind: 'eventfd' } });
+      m.handle(8, 'eventfd').handle(7, 'eventfd');
+      const eventfd = { op: 'eventfd', kind: 'eventfd', fd: -1, a: 0 } as const;
+      m.event({ ...eventfd, ret: 9, made: { handle: 8, kind: 'eventfd' } });
+      m.event({ ...eventfd, ret: 10, made: { handle: 7, kind: 'eventfd' } }); // the program's own, written unseen
       m.event({
-        op: 'poll',
-        kind: 'none',
-        fd: -1,
-        a: -1,
-        length: 2,
-        ret: 2,
+        ...{ ...device, name: 'VFIO_DEVICE_SET_IRQS' },
+        input: packed(u32(24), u32(36), u32(1), u32(0), u32(1), u32(9)),
+      });
+      m.event({
+        ...{ op: 'poll', kind: 'none', fd: -1, a: -1, length: 3, ret: 3 },
         memory: [{ at: wheres.ARRAY, phase: 1, bytes: fds }],
       });
     },
@@ -296,9 +297,11 @@ test('polls ask only for descriptors that the replay has', async () => {
   );
   const [poll] = target.of('poll');
   assert.is(poll?.timeout, 100);
-  assert.equal(partOf(poll, 'fd'), { kind: 'fd', at: 0, slot: target.of('eventfd')[0]?.subject });
-  assert.is(argOf(poll)?.readInt32LE(8), -1);
-  assert.is(argOf(poll)?.readInt16LE(14), 0);
+  assert.equal(poll?.parts.slice(1), [{ kind: 'fd', at: 0, slot: target.of('eventfd')[0]?.subject }]);
+  for (const at of [8, 16]) {
+    assert.is(argOf(poll)?.readInt32LE(at), -1);
+    assert.is(argOf(poll)?.readInt16LE(at + 6), 0);
+  }
 });
 
 test('nothing outside /dev/vfio is opened for a trace', async () => {
