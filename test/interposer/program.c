@@ -458,6 +458,43 @@ static int dma(void)
 	return close(container);
 }
 
+/* Opens, copies, replaces and closes devices at the same time as others do, so that numbers are used again at once. */
+static void *churning(void *unused)
+{
+	(void)unused;
+	uint32_t seed = (uint32_t)(uintptr_t)&unused;
+	for (int i = 0; i < 300; i++) {
+		int fds[5] = {open("/dev/vfio/devices/vfio0", O_RDWR), -1, -1, -1, -1};
+		get(fds[0], 0);
+		fds[1] = dup(fds[0]);
+		fds[2] = fcntl(fds[0], F_DUPFD_CLOEXEC, 40);
+		fds[3] = open("/dev/null", O_RDONLY);
+		fds[3] = dup3(fds[0], fds[3], O_CLOEXEC);
+		int event = eventfd(0, 0);
+		fds[4] = dup2(event, fds[1]);
+		close(event);
+		for (int k = 0; k < 4; k++)
+			if (k != 1)
+				get(fds[k], 4 * k);
+		seed = seed * 1664525 + 1013904223;
+		close(fds[seed >> 16 & 3]);
+		for (int k = 0; k < 4; k++)
+			if (k != (int)(seed >> 16 & 3))
+				close(fds[k]);
+	}
+	return NULL;
+}
+
+static int churn(void)
+{
+	pthread_t t[16];
+	for (int i = 0; i < 16; i++)
+		pthread_create(&t[i], NULL, churning, NULL);
+	for (int i = 0; i < 16; i++)
+		pthread_join(t[i], NULL);
+	return 0;
+}
+
 static int loops(const char *call, long count)
 {
 	int device = device_open();
@@ -501,6 +538,7 @@ int main(int argc, char **argv)
 	SCENE("migration", migration())
 	SCENE("jumps", jumps())
 	SCENE("raw", raw())
+	SCENE("churn", churn())
 	SCENE("dma", dma())
 	SCENE("mapped", mapped())
 	SCENE("loop", loops(argv[2], atol(argv[3])))
