@@ -61,9 +61,10 @@ function devicesOf(trace: Trace, arguments_: readonly string[]): Pick<Cell, 'dev
     } else {
       const argument = given ?? model?.argument;
       if (!argument) throw new TraceError('USAGE', `no QEMU device is known for ${name}; name one with --device`);
-      const slot = `0${5 + i}.0`;
-      const here = `0000:00:${slot}`;
-      devices.push('-device', /(^|,)addr=/.test(argument) ? argument : `${argument},addr=${slot}`);
+      const slot = /(?:^|,)addr=([0-9a-f.]+)/.exec(argument)?.[1];
+      const own = slot ?? `0${5 + i}.0`;
+      const here = `0000:00:${own}`;
+      devices.push('-device', slot ? argument : `${argument},addr=${own}`);
       prepare.push(`test/vm/bind.sh ${here}`);
       if (name !== here) map.push(`${name}=${here}`);
     }

@@ -56,7 +56,9 @@ test('a device from elsewhere is mapped to its model', () => {
 });
 
 test('a given device wins, an unknown one is asked for', () => {
-  assert.equal(cells({ '0000:3b:00.0': e1000 }, ['6.1'], ['igb,addr=07.0'])[0]?.devices, ['-device', 'igb,addr=07.0']);
+  const [cell] = cells({ '0000:3b:00.0': e1000 }, ['6.1'], ['igb,addr=07.0']);
+  assert.equal(cell?.devices, ['-device', 'igb,addr=07.0']);
+  assert.equal(cell?.prepare, ['test/vm/bind.sh 0000:00:07.0']);
   assert.throws(() => cells({ '0000:01:00.0': { vendor: '0xdead', device: '0xbeef' } }), /name one with --device/);
   assert.throws(() => cells({}), /names no device/);
   assert.throws(() => cells({ '0000:3b:00.0': e1000 }, ['5.10']), /neither one of .* nor a file/);
