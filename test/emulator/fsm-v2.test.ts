@@ -44,7 +44,7 @@ function at(flags: number, from: MigState) {
   };
   const now = () =>
     Number(get(state, it.client.feature(it.device, featureOps.GET, 'MIG_DEVICE_STATE').data, 'device_state'));
-  let image = Buffer.alloc(0);
+  let image: Buffer = Buffer.alloc(0);
   if (from === 'RESUMING') image = it.client.read(set(migStates.STOP_COPY).made, 1 << 20) as Buffer;
   const { ret, made } = set(migStates[from]);
   if (ret !== 0) return null;

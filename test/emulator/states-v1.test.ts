@@ -53,7 +53,7 @@ test('a device that checks what it passes ends in ERROR there, and only a reset 
   const base = profiles['v1-ndma'] as PciProfile;
   for (const [policy, from, to, passed] of pairs) {
     const { migration } = base;
-    const spec = { ...migration, precedence: 'derived', intermediate: 'checked' } as { precedence: Precedence };
+    const spec = { ...migration, precedence: 'derived' as Precedence, intermediate: 'checked' as const };
     const it = start([{ profile: { ...base, migration: spec } as PciProfile }]);
     is(it.client.store(it.device, MIGRATION, 0, from), 4);
     spec.precedence = policy;
