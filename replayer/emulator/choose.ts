@@ -56,13 +56,13 @@ function answers(device: Device, question: Question): boolean {
   return ret < 0 || !output || user.read(output.length).equals(output);
 }
 
-/** Null: none of them. */
-export function builtIn(recorded: RecordedDevice): Profile | null {
+/** `physical`: it has an address on a bus. Null: none of them. */
+export function builtIn(recorded: RecordedDevice, physical: boolean): Profile | null {
   const asked = questions(recorded);
   if (asked.length === 0) return null;
   for (const profile of Object.values(profiles)) {
     const [device] = new Emulator([{ profile }]).devices;
-    if (!device || idOf(device) !== recorded.id) continue;
+    if (!device || device.driver.physical !== physical || idOf(device) !== recorded.id) continue;
     // The order in which a driver was asked can matter: mtty knows of no interrupts before GET_INFO.
     const [info, rest] = [
       asked.filter((q) => q.request === requests[0]),

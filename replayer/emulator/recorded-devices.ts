@@ -83,7 +83,8 @@ export function recordedDevices(
     const recorded = (recordings[i] as Recording).device();
     const { name, group, cdev } = f;
     return {
-      profile: chosen ?? (own ? null : builtIn(recorded)) ?? { driver: 'recorded', physical: !isMdev(name), recorded },
+      profile: chosen ??
+        (own ? null : builtIn(recorded, !isMdev(name))) ?? { driver: 'recorded', physical: !isMdev(name), recorded },
       name,
       ...(group === undefined ? {} : { group }),
       ...(cdev === undefined ? {} : { cdev }),

@@ -2,7 +2,6 @@
 // (replayer/target.ts), as the agent takes them.
 
 import { agentFlags } from '../../schema/agent.ts';
-import { TraceError } from '../../schema/errors.ts';
 import type { Trace } from '../../traces/trace.ts';
 import type { Reply, Request, Slot, Target } from '../target.ts';
 import { AddressSpaceOfCaller } from './address-space.ts';
@@ -275,13 +274,12 @@ export class EmulatorTarget implements Target, Caller {
   }
 }
 
-/** `profile`: NAME[,OPTION=VALUE]… for every device of the trace; undefined: each as the trace describes it. */
-export async function openEmulator(profile: string | undefined, trace?: Trace): Promise<Target> {
-  const chosen = profile === undefined ? undefined : profileOf(profile);
-  if (!trace) {
-    if (!chosen) throw new TraceError('USAGE', 'the emulator needs a profile: --on emulator:PROFILE');
-    return new EmulatorTarget([{ profile: chosen }]);
-  }
-  const { specs, options } = recordedDevices(trace, chosen);
+/**
+ * `profile`: NAME[,OPTION=VALUE]… for every device of the trace; `recorded`: each as the trace describes it; undefined:
+ * the built-in device that describes itself as the trace's does, and where there is none, as the trace describes it.
+ */
+export async function openEmulator(profile: string | undefined, trace: Trace): Promise<Target> {
+  const own = profile === 'recorded';
+  const { specs, options } = recordedDevices(trace, profile === undefined || own ? undefined : profileOf(profile), own);
   return new EmulatorTarget(specs, options);
 }

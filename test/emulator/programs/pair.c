@@ -30,6 +30,7 @@ void pair_open(struct device *d, const char *name, int container)
 		give_up("the group gives no device");
 	for (unsigned i = 0; i < VFIO_PCI_NUM_REGIONS; i++)
 		d->offset[i] = pair_offset(d, i);
+	region_read(d, VFIO_PCI_CONFIG_REGION_INDEX, PCI_VENDOR_ID, 4); /* which device it is, for who reads the trace */
 	region_write(d, VFIO_PCI_CONFIG_REGION_INDEX, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
 }
 

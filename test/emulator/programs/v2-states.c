@@ -15,10 +15,22 @@ static struct device d;
 static uint8_t image[1 << 20];
 static size_t image_size;
 
+struct flags {
+	struct vfio_device_feature head;
+	struct vfio_device_feature_migration migration;
+};
 struct set {
 	struct vfio_device_feature head;
 	struct vfio_device_feature_mig_state mig;
 };
+
+static void say_flags(void)
+{
+	struct flags f = { .head = { sizeof(f), VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_MIGRATION } };
+
+	expect("MIGRATION", ioctl(d.fd, VFIO_DEVICE_FEATURE, &f), 0);
+	note("flags", f.migration.flags);
+}
 
 static int set(uint32_t state, struct set *f)
 {
@@ -64,6 +76,7 @@ int main(int argc, char **argv)
 	if (argc < 2)
 		give_up("v2-states NAME");
 	pair_open(&d, argv[1], open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC));
+	say_flags();
 	save();
 	for (uint32_t from = 1; from < 8; from++)
 		for (uint32_t to = 0; to < 8; to++) {
