@@ -48,6 +48,7 @@ export class Drain {
   readonly #batch: Database.Statement;
   readonly #tables: Database.Statement;
   readonly #done: Database.Statement;
+  readonly #scarce: Database.Statement;
   readonly #inserts: readonly Database.Statement[];
   readonly #event: Database.Statement;
   /** For a batch of nothing but region accesses. */
@@ -71,6 +72,7 @@ export class Drain {
     this.#batch = db.prepare('SELECT ring_batch(?, ?)').pluck();
     this.#tables = db.prepare('SELECT ring_tables()').pluck();
     this.#done = db.prepare('SELECT ring_done()');
+    this.#scarce = db.prepare('SELECT ring_scarce()').pluck();
     this.#inserts = batchTables.map((table) => db.prepare(inserts[table]));
     // The id is the next one anyhow; naming it would make SQLite look for it first.
     const insert = (columns: string): Database.Statement =>
@@ -115,6 +117,11 @@ export class Drain {
       this.discarded += events;
       return true;
     }
+  }
+
+  /** Whether writers soon find no segment: do not rest then. */
+  get scarce(): boolean {
+    return this.#scarce.get() === 1;
   }
 
   status(): RingStatus {

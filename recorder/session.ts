@@ -54,7 +54,7 @@ export class Session {
         if (quiet >= 3) return;
         rest = quiet ? 10 : rest;
       }
-      rest = moved > 1000 ? REST_MIN : Math.min(REST_MAX, rest * 1.5);
+      rest = moved > 1000 || this.#drain.scarce ? REST_MIN : Math.min(REST_MAX, rest * 1.5);
       await sleep(rest);
     }
     this.#left = this.#writers();

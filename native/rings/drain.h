@@ -18,6 +18,7 @@ struct handle {
 };
 struct pid_row {
 	uint32_t pid, process;
+	bool visible; /* as streams */
 };
 
 struct drain {
@@ -63,13 +64,14 @@ int64_t payload_of(struct drain *drain, const struct bytes *bytes, enum payload_
 
 /* objects.c: who calls, and on what */
 struct handle *handle_at(struct drain *drain, uint32_t number);
-uint32_t thread_of(struct drain *drain, const struct stream *stream, const struct vrr_record *record);
+uint32_t thread_of(struct drain *drain, struct stream *stream, const struct vrr_record *record);
 void handle_made(struct drain *drain, uint32_t number, uint8_t kind, const struct vrr_record *record, uint32_t process,
 		 int64_t fd);
 const struct region *region_at(const struct drain *drain, uint32_t handle, uint64_t offset);
 void region_told(struct drain *drain, uint32_t handle, const struct bytes *info);
 int pid_set(struct drain *drain, uint32_t pid, uint32_t process);
 uint32_t pid_process(const struct drain *drain, uint32_t pid);
+bool pid_visible(const struct drain *drain, uint32_t pid);
 int thread_set(struct drain *drain, uint32_t stream, uint32_t thread);
 struct region *region_slot(struct handle *handle, uint32_t index);
 
@@ -82,6 +84,8 @@ int decode(struct drain *drain, struct stream *stream, struct place place, const
 enum haste { HASTE_NONE, HASTE_FINISH, HASTE_SOON };
 /* Fills the batch with at most `max` events; their number, -1: no memory. */
 int64_t drain_batch(struct drain *drain, int64_t max, enum haste haste);
+/* Whether writers soon find no segment. */
+bool drain_scarce(const struct drain *drain);
 void drain_done(struct drain *drain);
 
 /* prime.c: what an unfinished trace knows already. NULL, or what is wrong. */

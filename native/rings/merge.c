@@ -200,6 +200,14 @@ static int positions(struct drain *drain)
 	return 0;
 }
 
+bool drain_scarce(const struct drain *drain)
+{
+	const struct vrr_ring *h = drain->ring.header;
+	uint64_t given = __atomic_load_n(&h->given, __ATOMIC_RELAXED),
+		 taken = __atomic_load_n(&h->taken, __ATOMIC_RELAXED);
+	return given - taken < drain->ring.window / 4 + 1;
+}
+
 int64_t drain_batch(struct drain *drain, int64_t max, enum haste haste)
 {
 	bool finish = haste == HASTE_FINISH;
@@ -208,16 +216,14 @@ int64_t drain_batch(struct drain *drain, int64_t max, enum haste haste)
 		return (int64_t)drain->batch.event.count;
 	batch_clear(&drain->batch);
 	drain->batch.first_event = drain->next_event;
-	const struct vrr_ring *h = drain->ring.header;
-	uint64_t left = __atomic_load_n(&h->given, __ATOMIC_RELAXED) - __atomic_load_n(&h->taken, __ATOMIC_RELAXED);
-	bool scarce = haste == HASTE_SOON || left < drain->ring.window / 4 + 1;
+	bool scarce = haste == HASTE_SOON || drain_scarce(drain);
 	uint64_t now = ring_now(&drain->ring);
 	uint64_t hold = ring_ticks(&drain->ring, scarce ? HOLD_BACK_SHORT_NS : HOLD_BACK_NS);
 	uint64_t until = finish ? UINT64_MAX - 1 : now > hold ? now - hold : 0;
 	/* Time first, then the tickets, then the heads: what comes after is younger than `until`. */
 	if (streams_discover(all))
 		return -1;
-	if (now - drain->checked > ring_ticks(&drain->ring, CHECK_NS)) {
+	if (scarce || now - drain->checked > ring_ticks(&drain->ring, CHECK_NS)) {
 		drain->checked = now;
 		streams_check(all);
 	}

@@ -43,7 +43,7 @@ int pid_set(struct drain *drain, uint32_t pid, uint32_t process)
 		drain->pids = bigger;
 		drain->pid_capacity = more;
 	}
-	drain->pids[drain->pid_count++] = (struct pid_row){pid, process};
+	drain->pids[drain->pid_count++] = (struct pid_row){pid, process, false};
 	return 0;
 }
 
@@ -70,6 +70,26 @@ int thread_set(struct drain *drain, uint32_t stream, uint32_t thread)
 	if (thread >= drain->next_thread)
 		drain->next_thread = thread + 1;
 	return 0;
+}
+
+bool pid_visible(const struct drain *drain, uint32_t pid)
+{
+	if (pid == drain->ring.header->recorder_pid)
+		return true;
+	for (size_t i = drain->pid_count; i-- > 0;)
+		if (drain->pids[i].pid == pid)
+			return drain->pids[i].visible;
+	return false;
+}
+
+/* A child of a process that we see is one too; so is what it becomes by exec. One in a pid namespace of its own has a
+ * parent 0, or one that we do not know. */
+static void mark_visible(struct drain *drain, const struct stream *stream, uint32_t parent)
+{
+	bool visible = stream->visible || pid_visible(drain, parent);
+	for (size_t i = 0; i < drain->pid_count; i++)
+		if (drain->pids[i].pid == stream->pid)
+			drain->pids[i].visible |= visible;
 }
 
 static uint32_t process_new(struct drain *drain, uint32_t pid, int64_t parent, const struct vrr_record *record)
@@ -99,13 +119,16 @@ static void replaced(struct drain *drain, const struct stream *by)
 }
 
 /* A stream belongs to one process: fork and exec begin new ones. */
-uint32_t thread_of(struct drain *drain, const struct stream *stream, const struct vrr_record *record)
+uint32_t thread_of(struct drain *drain, struct stream *stream, const struct vrr_record *record)
 {
 	uint32_t thread = stream->id < drain->thread_slots ? drain->threads[stream->id] : 0;
 	bool begins = record_op(record->head) == VRR_OP_PROCESS;
 	uint32_t process = begins ? process_new(drain, stream->pid, (int64_t)record->b, record) : 0;
-	if (begins)
+	if (begins) {
 		replaced(drain, stream);
+		mark_visible(drain, stream, (uint32_t)record->b);
+	}
+	stream->visible |= pid_visible(drain, stream->pid);
 	if (thread && !begins)
 		return thread;
 	if (!process)

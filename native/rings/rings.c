@@ -1,9 +1,13 @@
 /* The SQLite extension: functions that open a ring, prepare a batch and, after COMMIT, let it go; tables.c shows the
  * batch. One drain a connection, used by the thread that has the connection.
  *
- *   ring_open(path, payload: 'full' | 'hash' | 'none', window: segments ready ahead, 0: no writer is left)
- *   ring_batch(max events, enum haste) -> events prepared      ring_tables() -> bit set of tables with rows, see
- * `nonempty` ring_done()  after COMMIT, or to skip the batch       ring_close()      ring_clock() -> 'TICKS NS'
+ *   ring_open(path, payload, window)   payload: full, hash, none; window: segments ready ahead, 0: nobody writes
+ *   ring_batch(max, haste)             prepares events, at most `max`; their number (enum haste)
+ *   ring_tables()                      bit set of the tables that have rows, see `nonempty`
+ *   ring_done()                        after COMMIT, or to skip the batch
+ *   ring_scarce()                      whether writers soon find no segment
+ *   ring_clock()                       "TICKS NS" of one moment
+ *   ring_close()
  */
 #define _GNU_SOURCE
 #include "drain.h"
@@ -77,6 +81,13 @@ static void fn_tables(sqlite3_context *c, int argc, sqlite3_value **argv)
 	sqlite3_result_int(c, bits);
 }
 
+static void fn_scarce(sqlite3_context *c, int argc, sqlite3_value **argv)
+{
+	const struct drain *d = sqlite3_user_data(c);
+	(void)argc, (void)argv;
+	sqlite3_result_int(c, d->open && drain_scarce(d));
+}
+
 static void fn_done(sqlite3_context *c, int argc, sqlite3_value **argv)
 {
 	struct drain *d = sqlite3_user_data(c);
@@ -134,7 +145,7 @@ int sqlite3_rings_init(sqlite3 *db, char **error, const sqlite3_api_routines *ap
 		void (*fn)(sqlite3_context *, int, sqlite3_value **);
 	} functions[] = {
 		{"ring_batch", 2, fn_batch}, {"ring_tables", 0, fn_tables}, {"ring_done", 0, fn_done},
-		{"ring_close", 0, fn_close}, {"ring_clock", 0, fn_clock},
+		{"ring_close", 0, fn_close}, {"ring_clock", 0, fn_clock},   {"ring_scarce", 0, fn_scarce},
 	};
 	SQLITE_EXTENSION_INIT2(api);
 	(void)error;

@@ -39,7 +39,7 @@ void streams_check(struct streams *all)
 {
 	for (size_t i = 0; i < all->count; i++) {
 		struct stream *stream = all->list[i];
-		if (stream && stream->count && stream->alive && !stream->dead)
+		if (stream && stream->count && stream->visible && !stream->dead)
 			stream->dead = !there(stream);
 	}
 }
@@ -68,7 +68,7 @@ static struct stream *stream_of(struct streams *all, const struct vrr_segment *s
 		stream->tid = s->tid;
 		stream->level = s->level;
 		stream->frontier.pos = sizeof(*s);
-		stream->alive = there(stream);
+		stream->visible = there(stream);
 		all->list[id] = stream;
 	}
 	return stream;

@@ -26,9 +26,9 @@ struct stream {
 	struct place frontier;		    /* all before it is in the batch, except the open calls */
 	struct open_call *open;
 	uint32_t open_count, open_capacity;
-	bool alive;  /* its thread was there when the stream was found, so we see the same pids */
-	bool dead;   /* nothing more comes: the thread is gone, or has become another program */
-	bool broken; /* a record that cannot be one: nothing after it is read */
+	bool visible; /* its pid and tid mean the same thread here: not another namespace's */
+	bool dead;    /* nothing more comes: the thread is gone, or has become another program */
+	bool broken;  /* a record that cannot be one: nothing after it is read */
 	struct site last_site;
 	uint32_t last_site_id;
 };

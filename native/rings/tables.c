@@ -39,8 +39,12 @@ static void text(sqlite3_context *c, const char *s)
 	}
 COUNT(event)
 COUNT(memory)
-COUNT(made) COUNT(payload) COUNT(site) COUNT(thread) COUNT(process) COUNT(handle) COUNT(region) COUNT(drained)
-	INTEGERS(memory) INTEGERS(made) INTEGERS(thread) INTEGERS(region) INTEGERS(drained)
+COUNT(made)
+COUNT(payload)
+COUNT(site)
+COUNT(thread)
+COUNT(process) COUNT(handle) COUNT(region) COUNT(drained) INTEGERS(memory) INTEGERS(made) INTEGERS(thread)
+	INTEGERS(region) INTEGERS(drained)
 
 		static void event_column(struct drain *d, size_t row, int column, sqlite3_context *c)
 {
