@@ -32,3 +32,4 @@ record two-containers containers ${b}4.0 ${b}5.0 ${b}6.0 -- "v2-full:${b}4.0@1" 
 record dirty-pinned dirty-scope ${b}4.0 -- "v2-full:${b}4.0"
 record dirty-mdev dirty-scope ${u}1 -- "v1-edu:${u}1"
 for f in stop-copy p2p pre-copy full; do record "v2-states-$f" v2-states ${b}4.0 -- "v2-$f:${b}4.0"; done
+node --import tsx test/golden/scrub.ts "$to"/{dirty,two,v1,v2}-*.vrr
