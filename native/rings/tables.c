@@ -43,8 +43,9 @@ COUNT(made)
 COUNT(payload)
 COUNT(site)
 COUNT(thread)
-COUNT(process) COUNT(handle) COUNT(region) COUNT(drained) INTEGERS(memory) INTEGERS(made) INTEGERS(thread)
-	INTEGERS(region) INTEGERS(drained)
+COUNT(process)
+COUNT(handle) COUNT(region) COUNT(drained) INTEGERS(memory) INTEGERS(made) INTEGERS(thread) INTEGERS(region)
+	INTEGERS(drained)
 
 		static void event_column(struct drain *d, size_t row, int column, sqlite3_context *c)
 {

@@ -21,7 +21,7 @@ test.after.each(() => rmSync(folder, { recursive: true, force: true }));
 
 const recover = (...args: string[]) =>
   spawnSync('node', [cli, 'recover', ...args], { cwd: folder, encoding: 'utf8', timeout: 60_000 });
-const ringFile = (): string => join(folder, readdirSync(folder).find((f) => f.endsWith('.ring')) ?? 'none');
+const ringFile = (): string => join(folder, readdirSync(folder).find((f) => /^vfio-rr-.*\.ring$/.test(f)) ?? 'none');
 const pwrites = (trace: string): number => {
   const db = new Database(join(folder, trace), { readonly: true });
   try {
