@@ -124,6 +124,13 @@ static uint32_t kind_of_request(unsigned long request, bool *certain)
 
 uint32_t fds_look(int fd, uint32_t entry, unsigned long request)
 {
+	bool inferred;
+	return fds_judge(fd, entry, request, &inferred);
+}
+
+uint32_t fds_judge(int fd, uint32_t entry, unsigned long request, bool *inferred)
+{
+	*inferred = false;
 	if (!ring || (unsigned)fd >= FDS_MAX)
 		return 0;
 	char target[256];
@@ -139,6 +146,7 @@ uint32_t fds_look(int fd, uint32_t entry, unsigned long request)
 	if (!kind && request) {
 		kind = kind_of_request(request, &certain);
 		flags = VRR_FLAG_INFERRED;
+		*inferred = true;
 	}
 	if (!kind) {
 		if (request)

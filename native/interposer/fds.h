@@ -66,6 +66,8 @@ uint32_t fds_kind_of_link(const char *target);
 void fds_attach(int fd, uint32_t entry, const char *target, int flags);
 /** What an unwatched or candidate descriptor is, judged by its link and else by a request made on it. Enters it. */
 uint32_t fds_look(int fd, uint32_t entry, unsigned long request);
+/** The same; inferred: the request alone told, so that an ENOTTY would disprove it. */
+uint32_t fds_judge(int fd, uint32_t entry, unsigned long request, bool *inferred);
 /** A descriptor that came over a socket: looked up at once, or a candidate where a filter forbids to look. */
 uint32_t fds_receive(int fd);
 /** At start: all of /proc/self/fd. */

@@ -24,8 +24,12 @@ static int opened(enum form form, int dir, const char *path, int flags, mode_t m
 	ssize_t length = ring ? guard_string(copy, path, sizeof copy) : -1;
 	if (length > 0)
 		kind = fds_kind_of_path(copy);
-	if (likely(!kind))
-		return call_open(form, dir, path, flags, mode);
+	if (likely(!kind)) {
+		int fd = call_open(form, dir, path, flags, mode);
+		if (unlikely(fds_get(fd)))
+			fds_take(fd); /* its number was freed where we do not see it, by fclose() for one */
+		return fd;
+	}
 	struct rec r;
 	rec_begin(&r, VRR_OP_OPEN, -1, 0, (uint64_t)(unsigned)flags, mode, (uint32_t)rec_size((size_t)length));
 	rec_chunk(&r, VRR_WHERE_PATH, VRR_PHASE_IN, copy, (size_t)length, (size_t)length);

@@ -156,9 +156,14 @@ int ioctl(int fd, unsigned long request, ...)
 	if (likely(fds_recorded(entry)))
 		return recorded(fd, entry, request, argument);
 	if (unlikely(_IOC_TYPE(request) == VFIO_TYPE && (!entry || fds_kind(entry) == FD_CANDIDATE) && ring)) {
-		entry = fds_look(fd, entry, request);
-		if (entry)
-			return recorded(fd, entry, request, argument);
+		bool inferred;
+		uint32_t found = fds_judge(fd, entry, request, &inferred);
+		if (found) {
+			int ret = recorded(fd, found, request, argument);
+			if (ret < 0 && inferred && (errno == ENOTTY || errno == EBADF))
+				fds_set(fd, entry); /* it was some other file */
+			return ret;
+		}
 	}
 	return REAL(ioctl)(fd, request, argument);
 }

@@ -25,7 +25,7 @@ uint32_t ring_segment_size;
 static uint32_t segment_count;
 static uint64_t header_size, clock_hz;
 static bool clock_tsc;
-static uint64_t full_until; /* no pages could be had; worth another look at that time */
+static uint64_t full_until;		/* no pages could be had; worth another look at that time */
 static uint64_t ours_populated;		/* tickets below it had their pages when this process started */
 static uint64_t gone_beat = UINT64_MAX; /* heartbeat that was waited for in vain */
 bool ring_damaged;
