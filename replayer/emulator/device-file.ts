@@ -46,9 +46,15 @@ export class DeviceFile extends OpenFile {
       device.firstOpen();
     } else if (group.iommufd) {
       this.iommufd = group.iommufd;
-      device.binding = group.iommufd.bind(device);
+      const binding = group.iommufd.bind(device);
+      try {
+        binding.attach(group.iommufd.compatIoas().id);
+      } catch (error) {
+        binding.release();
+        throw error;
+      }
+      device.binding = binding;
       device.firstOpen();
-      device.binding.attach(group.iommufd.compatIoas().id);
     }
     if (group.container) group.users++;
     this.groupFile?.get();

@@ -4,6 +4,7 @@ import { suite } from 'uvu';
 import { equal, is, ok } from 'uvu/assert';
 import { Emulator } from '../../replayer/emulator/emulator.ts';
 import { profileOf } from '../../replayer/emulator/profiles/list.ts';
+import { vfio_iommu_type1_dma_map } from '../../schema/container.ts';
 import {
   vfio_device_attach_iommufd_pt,
   vfio_device_bind_iommufd,
@@ -174,5 +175,26 @@ test('the container’s requests act on the compatibility IOAS', () => {
   is(it.call('IOMMU_VFIO_IOAS', s.iommu_vfio_ioas, { op: 1, ioas_id: id }).ret, 0);
   equal(it.call('IOMMU_VFIO_IOAS', s.iommu_vfio_ioas, { op: 0 }).out('ioas_id'), BigInt(id));
   is(it.client.ioctl(it.iommufd, 'VFIO_SET_IOMMU', 3n), 0);
+});
+test('a group joins an iommufd instead of a container, and DMA goes through its IOAS', () => {
+  const client = new Client(new Emulator([{ profile: profileOf('edu') }]));
+  const iommufd = client.open('/dev/iommu');
+  const group = client.open('/dev/vfio/1');
+  const set = Buffer.alloc(4);
+  set.writeInt32LE(iommufd);
+  is(client.ioctl(group, 'VFIO_GROUP_SET_CONTAINER', set), 0);
+  is(client.ioctl(group, 'VFIO_GROUP_SET_CONTAINER', set), 'EINVAL');
+  is(client.ioctl(iommufd, 'VFIO_SET_IOMMU', 3n), 0);
+  const device = client.ioctl(group, 'VFIO_GROUP_GET_DEVICE_FD', Buffer.from('0000:00:04.0\0')) as number;
+  const at = client.allocate(4096);
+  const map = fill(vfio_iommu_type1_dma_map, { flags: 3, iova: 0x100000n, vaddr: at, size: 4096n });
+  is(client.ioctl(iommufd, 'VFIO_IOMMU_MAP_DMA', map), 0);
+  client.memory.write(at, Buffer.from('through an IOAS'));
+  client.store(device, 7, 4, 6, 2);
+  for (const [i, v] of [0x100000, 0x40000, 15, 1].entries()) client.store(device, 0, 0x80 + 8 * i, v);
+  for (const [i, v] of [0x40000, 0x100800, 15, 3].entries()) client.store(device, 0, 0x80 + 8 * i, v);
+  is(client.memory.read(at + 0x800n, 15)?.toString(), 'through an IOAS');
+  client.close(device);
+  is(client.ioctl(group, 'VFIO_GROUP_UNSET_CONTAINER'), 0);
 });
 test.run();
