@@ -95,12 +95,12 @@ export type Way = 'group' | 'cdev';
 
 const failed = (message: string): TraceError => new TraceError('TARGET', message);
 
-/** The path by which the device is reached; TraceError when it cannot be used. */
-export async function usablePath(host: Host, name: string, way: Way): Promise<string> {
+/** The path by which the device is reached, which stands for `recorded`; TraceError when it cannot be used. */
+export async function usablePath(host: Host, name: string, way: Way, recorded = name): Promise<string> {
   const found = await findDevice(host, name);
   if (!found)
     throw failed(
-      `there is no device ${name} on the replay's host: name one that stands for it with --map ${name}=DEVICE (\`lspci -D\` lists them)`,
+      `there is no device ${name} on the replay's host: name one that stands for it with --map ${recorded}=DEVICE (\`lspci -D\` lists them)`,
     );
   if (!found.group && found.bus === 'pci')
     throw failed(

@@ -99,7 +99,7 @@ export async function findPlaces(trace: Trace, host: Host, map: DeviceMap): Prom
   const devices = new Map<string, string>();
   for (const n of needed) {
     const name = map.get(n.name) ?? n.name;
-    own.set(n.path, await usablePath(host, name, n.way));
+    own.set(n.path, await usablePath(host, name, n.way, n.name));
     devices.set(n.name, name);
   }
   return placesOf(own, devices);

@@ -67,6 +67,12 @@ test('no such device', async () => {
     /no device 0000:99:00\.0 .*--map 0000:99:00\.0=DEVICE/,
   );
   assert.match(await complaint(usable, 'group', '../../../etc'), /no device/);
+  try {
+    await usablePath(host(usable).host, '0000:99:00.0', 'group', '0000:00:04.0');
+    assert.unreachable();
+  } catch (error) {
+    assert.match((error as Error).message, /no device 0000:99:00\.0 .*--map 0000:00:04\.0=DEVICE/);
+  }
 });
 
 test('bound to another driver, or to none', async () => {
