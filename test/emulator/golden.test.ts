@@ -1,4 +1,4 @@
-// The scenarios of traces/golden/README.md, recorded once, come out on the emulator as they did then.
+// Golden traces replayed on a device that differs from theirs: that they notice. (`vfio-rr test` replays them on their own.)
 
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
@@ -25,35 +25,8 @@ async function divergences(name: string, profile?: string): Promise<number[]> {
   }
 }
 
-for (const order of ['v2', 'v3', 'reply', 'derived']) {
-  test(`v1 states, ${order}`, async () => {
-    equal(await divergences(`v1-states-${order}`, `v1-ndma,precedence=${order}`), []);
-  });
-  for (const buffer of ['shared', 'separate'])
-    test(`RESUMING to SAVING, ${order}, ${buffer}`, async () => {
-      const profile = `v1-edu,precedence=${order},buffer=${buffer}`;
-      equal(await divergences(`v1-resume-save-${order}-${buffer}`, profile), []);
-    });
-}
-for (const name of [
-  'dirty-pinned',
-  'dirty-mdev',
-  'v2-states-stop-copy',
-  'v2-states-p2p',
-  'v2-states-pre-copy',
-  'v2-states-full',
-])
-  test(name, async () => {
-    equal(await divergences(name), []);
-  });
-// What their DMA moves is not in a trace, so their devices answer as they did then.
-for (const name of ['v1-peer-dma-none', 'v1-peer-dma-ndma', 'v1-peer-dma-ccw', 'two-containers'])
-  test(name, async () => {
-    equal(await divergences(name, 'recorded'), []);
-  });
-
-test('what the trace does not tell is told by the profile', async () => {
-  equal(await divergences('v1-resume-save-v3-checked', 'v1-edu,precedence=v3,intermediate=checked'), []);
-  is((await divergences('v1-states-v3', 'v1-ndma,precedence=derived')).length > 0, true, 'another order is noticed');
+test('another device than the recorded one is noticed', async () => {
+  equal(await divergences('v1-states-v3', 'v1-ndma,precedence=v3'), []);
+  is((await divergences('v1-states-v3', 'v1-ndma,precedence=derived')).length > 0, true, 'another order');
 });
 test.run();
