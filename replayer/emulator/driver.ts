@@ -26,6 +26,8 @@ export interface Driver {
   readonly logging: boolean;
   /** Takes a second START and a REPORT without one, as mtty's stubs do; others refuse with EINVAL. */
   readonly laxLogging: boolean;
+  /** vfio-pci: whether the user has put the device into low power; undefined: the driver has no such feature. */
+  lowPower?: boolean;
   /** First open and last close of the device. */
   open(): void;
   close(): void;

@@ -9,6 +9,7 @@ import type { Device } from './device.ts';
 import { DmaLog } from './dma.ts';
 import { Failed, fail } from './failed.ts';
 import type { OpenFile } from './file.ts';
+import { eventfdOf } from './pci-irq.ts';
 import { User } from './user.ts';
 
 const HEADER = vfio_device_feature.size;
@@ -50,6 +51,12 @@ const handlers: Readonly<Record<string, (asked: Asked) => void>> = {
     if (!check(asked, GET, asked.layout.size)) return;
     const out = asked.data.copyIn(asked.layout);
     asked.data.copyOut(out.set('stop_copy_length', migration?.dataSize() ?? 0n));
+  },
+  LOW_POWER_ENTRY: (asked) => enterLowPower(asked, 0),
+  LOW_POWER_ENTRY_WITH_WAKEUP: (asked) => enterLowPower(asked, asked.layout.size),
+  LOW_POWER_EXIT(asked) {
+    if (asked.device.driver.lowPower === undefined) fail('ENOTTY');
+    if (check(asked, SET, 0)) asked.device.driver.lowPower = false;
   },
   DMA_LOGGING_START: loggingStart,
   DMA_LOGGING_STOP(asked) {
@@ -111,6 +118,20 @@ function deviceState(asked: Asked): void {
   }
   asked.data.copyOut(mig.set('data_fd', fd));
   if (failed) throw failed;
+}
+
+/** vfio_pci_runtime_pm_entry. Emulated devices never wake up by themselves. */
+function enterLowPower(asked: Asked, size: number): void {
+  const { driver } = asked.device;
+  if (driver.lowPower === undefined) fail('ENOTTY');
+  if (!check(asked, SET, size)) return;
+  if (size > 0) {
+    const entry = asked.data.copyIn(asked.layout);
+    if (entry.num('reserved')) fail('EINVAL');
+    if (entry.num('wakeup_eventfd') >= 0) eventfdOf(asked.caller, entry.num('wakeup_eventfd'));
+  }
+  if (driver.lowPower) fail('EINVAL');
+  driver.lowPower = true;
 }
 
 function loggingStart(asked: Asked): void {

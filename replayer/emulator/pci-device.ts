@@ -29,6 +29,7 @@ export class PciDevice implements Driver, Bus {
   readonly physical: boolean;
   readonly logging: boolean;
   readonly laxLogging = false;
+  lowPower = false;
   readonly model: Model;
   /** By BAR: those backed by memory. */
   readonly rams: readonly (Ram | null)[];
@@ -73,6 +74,7 @@ export class PciDevice implements Driver, Bus {
     this.hooks.restart();
   }
   close(): void {
+    this.lowPower = false;
     this.hooks.close();
     this.irqs.off();
   }

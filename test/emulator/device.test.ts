@@ -162,4 +162,15 @@ test('an interrupt that is late comes with virtual time', () => {
     true,
   );
 });
+test('low power is entered once, by vfio-pci devices only', () => {
+  const { client, device } = start([edu]);
+  const set = (name: string) => client.feature(device, featureOps.SET, name).ret;
+  is(client.feature(device, featureOps.SET | featureOps.PROBE, 'LOW_POWER_ENTRY').ret, 0);
+  equal(
+    [set('LOW_POWER_ENTRY'), set('LOW_POWER_ENTRY'), set('LOW_POWER_EXIT'), set('LOW_POWER_ENTRY')],
+    [0, 'EINVAL', 0, 0],
+  );
+  const card = start([{ profile: profileOf('serial') }]);
+  is(card.client.feature(card.device, featureOps.SET, 'LOW_POWER_ENTRY').ret, 'ENOTTY');
+});
 test.run();
