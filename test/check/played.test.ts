@@ -21,7 +21,7 @@ const root = new URL('../..', import.meta.url).pathname;
 const here = join(root, 'test/check');
 const cli = join(root, 'dist/cli.js');
 const rule = process.env.RULE;
-const LIMIT = 60_000;
+const LIMIT = 30_000;
 const AT_ONCE = 2;
 
 /** Records the program that makes these calls; what went otherwise than it was to, if anything. */

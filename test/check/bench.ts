@@ -1,0 +1,52 @@
+// What judging a large trace costs. The trace is a recording whose middle is repeated as often as needed.
+
+import { spawnSync } from 'node:child_process';
+import { copyFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import Database from 'better-sqlite3';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Copies the trace with at least `events` of them; returns how many there are. */
+export function grow(from: string, to: string, events: number): number {
+  copyFileSync(from, to);
+  const db = new Database(to);
+  const { first, last } = db
+    .prepare(
+      'SELECT min(id) + (max(id) - min(id)) / 4 AS first, min(id) + (max(id) - min(id)) * 3 / 4 AS last FROM event',
+    )
+    .get() as { first: number; last: number };
+  const step = last - first;
+  const times = Math.ceil(events / step);
+  const shift = (times + 1) * step;
+  db.exec('BEGIN');
+  db.prepare('UPDATE event SET id = id + ? WHERE id > ?').run(shift, last);
+  for (const side of ['memory', 'made'])
+    db.prepare(`UPDATE ${side} SET event = event + ? WHERE event > ?`).run(shift, last);
+  const copies = 'WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < ?)';
+  db.prepare(
+    `${copies} INSERT INTO event SELECT e.id + c.i * ?, e.site, e.t, e.dur, e.a, e.ret, e.val, e.inp, e.outp
+     FROM c, event e WHERE e.id > ? AND e.id <= ?`,
+  ).run(times, step, first, last);
+  db.prepare(
+    `${copies} INSERT INTO memory SELECT e.event + c.i * ?, e.at, e.phase, e.payload, e.total
+     FROM c, memory e WHERE e.event > ? AND e.event <= ?`,
+  ).run(times, step, first, last);
+  db.exec('COMMIT');
+  const { n } = db.prepare('SELECT count(*) AS n FROM event').get() as { n: number };
+  db.close();
+  return n;
+}
+
+/** Processor seconds (other work on the machine does not count) and largest resident set (MiB) of `vfio-rr ARGUMENTS`. */
+export function costOf(args: readonly string[]): { seconds: number; mebibytes: number } {
+  const program =
+    'import resource,subprocess,sys;subprocess.run(sys.argv[1:],stdout=subprocess.DEVNULL);r=resource.getrusage(resource.RUSAGE_CHILDREN);print(r.ru_utime+r.ru_stime,r.ru_maxrss/1024)';
+  const { stdout } = spawnSync('python3', ['-c', program, process.execPath, join(root, 'dist/cli.js'), ...args], {
+    encoding: 'utf8',
+    timeout: 600_000,
+  });
+  const [seconds = Number.NaN, mebibytes = Number.NaN] = stdout.trim().split(' ').map(Number);
+  return { seconds, mebibytes };
+}
