@@ -509,7 +509,11 @@ static int loops(const char *call, long count)
 			struct vfio_irq_info info = {sizeof info, 0, 2, 0};
 			ioctl(device, VFIO_DEVICE_GET_IRQ_INFO, &info);
 		}
-	else if (!strcmp(call, "bare")) /* no argument to capture */
+	else if (!strcmp(call, "load")) {
+		volatile uint32_t *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, device, 0);
+		for (long i = 0; i < count; i++)
+			value = map[i & 0x3ff];
+	} else if (!strcmp(call, "bare")) /* no argument to capture */
 		for (long i = 0; i < count; i++)
 			ioctl(device, 0x541b /* FIONREAD */, &value);
 	else
