@@ -214,7 +214,7 @@ export class Serial implements Driver {
     if (length > LENGTH_MAX) fail('EFAULT');
     const out = Buffer.alloc(length);
     for (const { region, at, from, size } of this.accesses(pos, length))
-      if (region === pciRegions.CONFIG) this.config.copy(out, from, at, at + size);
+      if (region === pciRegions.CONFIG) this.config.subarray(at, at + size).copy(out, from);
       else out[from] = this.uarts[region]?.read(at) ?? 0; // one byte, however wide
     return out;
   }
