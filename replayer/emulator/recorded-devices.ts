@@ -33,7 +33,8 @@ function devicesOf(trace: Trace): Found[] {
   >;
   const found = new Map<string, Found>();
   for (const h of trace.handles.values()) {
-    if (h.kind !== 'device' || (!h.name && !h.path)) continue;
+    // A descriptor that came from elsewhere (SCM_RIGHTS, exec) is another number of the same open file.
+    if (h.kind !== 'device' || trace.resolve(h.id) !== h.id || (!h.name && !CDEV.test(h.path ?? ''))) continue;
     const named = h.name ?? Object.keys(known).find((n) => known[n]?.cdev === h.path) ?? h.path ?? '';
     const name = named.split(' ')[0] ?? named;
     const device = found.get(name) ?? { name, handles: new Set<number>() };
