@@ -37,17 +37,13 @@ static void text(sqlite3_context *c, const char *s)
 	{                                                  \
 		return d->batch.table.count;               \
 	}
-COUNT(event)
-COUNT(memory)
-COUNT(made)
-COUNT(payload)
-COUNT(site)
-COUNT(thread)
-COUNT(process)
-COUNT(handle)
-COUNT(region) COUNT(drained) INTEGERS(memory) INTEGERS(made) INTEGERS(thread) INTEGERS(region) INTEGERS(drained)
+/* clang-format off */
+COUNT(event) COUNT(memory) COUNT(made) COUNT(payload) COUNT(site) COUNT(thread) COUNT(process) COUNT(handle)
+COUNT(region) COUNT(drained)
+INTEGERS(memory) INTEGERS(made) INTEGERS(thread) INTEGERS(region) INTEGERS(drained)
+/* clang-format on */
 
-	static void event_column(struct drain *d, size_t row, int column, sqlite3_context *c)
+static void event_column(struct drain *d, size_t row, int column, sqlite3_context *c)
 {
 	const struct event_row *e = &d->batch.event.list[row];
 	int64_t v = column ? ((const int64_t *)e)[column - 1] : d->batch.first_event + (int64_t)row;
