@@ -41,7 +41,6 @@ static void text(sqlite3_context *c, const char *s)
 COUNT(event) COUNT(memory) COUNT(made) COUNT(payload) COUNT(site) COUNT(thread) COUNT(process) COUNT(handle)
 COUNT(region) COUNT(drained)
 INTEGERS(memory) INTEGERS(made) INTEGERS(thread) INTEGERS(region) INTEGERS(drained)
-/* clang-format on */
 
 static void event_column(struct drain *d, size_t row, int column, sqlite3_context *c)
 {
@@ -51,6 +50,7 @@ static void event_column(struct drain *d, size_t row, int column, sqlite3_contex
 	if (column == 6 ? e->has_val : v != NO_NUMBER)
 		sqlite3_result_int64(c, v);
 }
+/* clang-format on */
 
 static void payload_column(struct drain *d, size_t row, int column, sqlite3_context *c)
 {
