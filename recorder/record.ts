@@ -1,8 +1,8 @@
 // `record`: starts a program with the interposer preloaded, drains what it says to VFIO into a trace, ends as it ends.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
-import { basename, dirname, resolve } from 'node:path';
+import { existsSync, rmSync } from 'node:fs';
+import { basename, resolve } from 'node:path';
 import type Database from 'better-sqlite3';
 import { TraceError } from '../schema/errors.ts';
 import { environment, type MmioMode } from '../schema/event.ts';
@@ -87,7 +87,6 @@ function clearWay(path: string, force: boolean): void {
     if (!force) throw new TraceError('USAGE', `${path} exists; --force overwrites it, -o names another`);
     for (const file of [path, `${path}-journal`]) rmSync(file, { force: true });
   }
-  mkdirSync(dirname(path), { recursive: true });
 }
 
 async function recordTo(

@@ -1,7 +1,7 @@
 // `recover`: the ring that a killed recorder left becomes a finished trace, exactly once.
 
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { existsSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import Database from 'better-sqlite3';
 import { TraceError } from '../schema/errors.ts';
 import { APPLICATION_ID } from '../schema/trace.ts';
@@ -118,8 +118,9 @@ export async function recover(options: RecoverOptions, io: Pick<Io, 'err' | 'onS
   loadRings(db);
   let session: Session;
   const alive = (): boolean => writers(db, ring).length > 0;
+  const ahead = (): number => segmentsAhead(dirname(ring), statSync(ring).size);
   try {
-    session = new Session(db, ring, { payload, ahead: alive() ? segmentsAhead('/dev/shm', 1 << 30) : 0 });
+    session = new Session(db, ring, { payload, ahead: alive() ? ahead() : 0 });
   } catch (error) {
     db.close();
     throw error;

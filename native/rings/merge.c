@@ -255,6 +255,9 @@ int64_t drain_batch(struct drain *drain, int64_t max, enum haste haste)
 	if (wrong)
 		return -1;
 	drain->prepared = drain->batch.event.count || all->drained.count;
+	uint64_t given = __atomic_load_n(&drain->ring.header->given, __ATOMIC_RELAXED);
+	bool waiting = given == __atomic_load_n(&drain->ring.header->taken, __ATOMIC_RELAXED);
+	__atomic_store_n(&drain->ring.stuck, waiting && !drain->prepared, __ATOMIC_RELAXED);
 	return (int64_t)drain->batch.event.count;
 }
 

@@ -13,6 +13,7 @@
 /* A writer waits when it finds no segment; at 100 ns a record and 64 bytes each, one of 1 MiB lasts 1.6 ms. */
 #define UPKEEP_BUSY_NS 1000000
 #define UPKEEP_IDLE_NS 20000000
+#define STUCK_NS       1000000000
 
 static uint64_t monotonic(void)
 {
@@ -50,11 +51,8 @@ static bool allocate(struct ring *ring, uint32_t segment)
 		return true;
 	/* tmpfs that is full would answer the program's store with SIGBUS: no page, no ticket. */
 	off_t at = (off_t)((uint8_t *)ring_segment(ring, segment) - ring->map);
-	if (fallocate(ring->fd, 0, at, ring->segment_size) && errno != EOPNOTSUPP) {
-		ring->full = true;
+	if (fallocate(ring->fd, 0, at, ring->segment_size) && errno != EOPNOTSUPP)
 		return false;
-	}
-	ring->full = false;
 	ring->allocated[segment] = 1;
 	return true;
 }
@@ -88,10 +86,14 @@ void ring_give_back(struct ring *ring, uint32_t segment)
 static void *upkeep(void *arg)
 {
 	struct ring *ring = arg;
-	uint64_t taken = 0;
+	uint64_t taken = 0, stuck_since = 0;
 	while (!__atomic_load_n(&ring->stop, __ATOMIC_RELAXED)) {
 		uint64_t now = __atomic_load_n(&ring->header->taken, __ATOMIC_RELAXED);
-		__atomic_add_fetch(&ring->header->heartbeat, 1, __ATOMIC_RELAXED);
+		/* More threads than segments: without a heartbeat those that wait give up, and count what they drop. */
+		if (!__atomic_load_n(&ring->stuck, __ATOMIC_RELAXED))
+			stuck_since = monotonic();
+		if (monotonic() - stuck_since < STUCK_NS)
+			__atomic_add_fetch(&ring->header->heartbeat, 1, __ATOMIC_RELAXED);
 		pthread_mutex_lock(&ring->lock);
 		give(ring, ring->window);
 		pthread_mutex_unlock(&ring->lock);
@@ -109,6 +111,8 @@ int ring_start(struct ring *ring)
 {
 	/* A few at once, so that the program finds some; the rest while it loads. */
 	give(ring, ring->window < 8 ? ring->window : 8);
+	if (ring->header->given == ring->header->taken && ring->header->taken == 0)
+		return -1;
 	if (pthread_create(&ring->upkeep, NULL, upkeep, ring))
 		return -1;
 	ring->upkeep_runs = true;

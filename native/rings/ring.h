@@ -19,7 +19,9 @@ struct ring {
 	uint64_t tick_mult; /* ns per tick, times 2^60 */
 	pthread_mutex_t lock;
 	pthread_t upkeep;
-	bool upkeep_runs, stop, full;
+	bool upkeep_runs, stop;
+	/* Set by the drain: writers wait, and nothing it could do gives them a segment. */
+	bool stuck;
 	/* Segments nobody holds: allocated ones first, then fresh ones. */
 	uint32_t *idle;
 	uint32_t idle_count;

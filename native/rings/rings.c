@@ -51,7 +51,7 @@ static void fn_open(sqlite3_context *c, int argc, sqlite3_value **argv)
 	d->payload_mode = !strcmp(mode, "none") ? PAYLOAD_NONE : !strcmp(mode, "hash") ? PAYLOAD_HASH : PAYLOAD_FULL;
 	wrong = intern_init(&d->intern) ? "does not fit memory" : prime(d, sqlite3_context_db_handle(c));
 	if (!wrong && window > 0 && ring_start(&d->ring))
-		wrong = "cannot be kept (no thread)";
+		wrong = "has no room to grow in; name another folder with --ring";
 	if (wrong) {
 		drain_close(d);
 		sqlite3_result_error(c, wrong, -1);

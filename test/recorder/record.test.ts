@@ -148,6 +148,31 @@ test('more processes than the ring has segments', () => {
   db.close();
 });
 
+test('more threads than the ring has segments: all go on, and what is dropped is counted', () => {
+  const many = join(folder, 'many');
+  compile('many.c', many, ['-pthread']);
+  const r = vfioRr(['record', '-o', 't.vrr', '--quota', '8M', '--', many, '30']);
+  assert.deepEqual([r.status, r.stdout], [0, 'all done\n']);
+  const m = meta('t.vrr');
+  assert.ok(Number(m.lost) > 0);
+  assert.equal(Number(m.calls) + Number(m.lost), 2 + 30 * 5);
+});
+
+test('no room for the ring', () => {
+  const disk = join(folder, 'disk');
+  mkdirSync(disk);
+  if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', disk]).status !== 0)
+    return console.log('SKIP mounting a small disk takes root');
+  try {
+    const r = vfioRr(['record', '-o', 't.vrr', '--ring', disk, '--', 'true']);
+    assert.equal(r.status, 3);
+    assert.match(r.stderr, /no room to grow in; name another folder with --ring\n$/);
+    assert.ok(!existsSync(join(folder, 't.vrr')));
+  } finally {
+    spawnSync('umount', [disk]);
+  }
+});
+
 test('an output that exists is kept without --force', () => {
   writeFileSync(join(folder, 't.vrr'), 'mine');
   const r = vfioRr(['record', '-o', 't.vrr', '--', 'true']);
