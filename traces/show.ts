@@ -27,14 +27,14 @@ export async function show(options: ShowOptions, io: Io): Promise<void> {
     if (!options.follow)
       for (const loss of trace.losses)
         io.err(`vfio-rr: not in this trace: ${loss.count} ${loss.what}${loss.detail ? ` (${loss.detail})` : ''}\n`);
-    let last = await print(trace, range, options.json, output);
-    while (options.follow && !trace.finished) {
+    let last = 0;
+    for (;;) {
+      const ended = !options.follow || trace.finished; // asked before reading: what comes before the end is printed
+      const rest = last === 0 ? range : { ...range, first: Math.max(range.first, last + 1), tail: null };
+      last = Math.max(last, await print(trace, rest, options.json, output));
+      if (ended) break;
       await setTimeout(POLL);
       trace.refresh();
-      last = Math.max(
-        last,
-        await print(trace, { ...range, first: Math.max(range.first, last + 1), tail: null }, options.json, output),
-      );
     }
   } finally {
     trace.close();
