@@ -5,7 +5,19 @@ mount -t proc p /proc
 mount -t sysfs s /sys
 mount -t devtmpfs d /dev
 mkdir -p /dev/shm /dev/pts
-for d in /dev/shm /run /mnt /tmp; do mount -t tmpfs t $d; done
+for d in /dev/shm /run /mnt; do mount -t tmpfs t $d; done
+# a checkout in /tmp stays where it is when /tmp becomes writable
+checkout=${0%/test/vm/init.sh}
+case $checkout in
+  /tmp/*)
+    mkdir /run/checkout
+    mount --bind "$checkout" /run/checkout
+    mount -t tmpfs t /tmp
+    mkdir -p "$checkout"
+    mount --move /run/checkout "$checkout"
+    ;;
+  *) mount -t tmpfs t /tmp ;;
+esac
 mount -t devpts d /dev/pts
 mount -t debugfs d /sys/kernel/debug
 mkdir -p /mnt/out

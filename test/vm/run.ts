@@ -102,7 +102,7 @@ async function run(boot: Boot): Promise<void> {
 
 try {
   setUp();
-  for (const boot of boots) if (boot.name.includes(values.boot)) await run(boot);
+  for (const boot of boots) if (!values.boot || boot.name === values.boot) await run(boot);
 } catch (error) {
   total.failed++;
   say(`not ok set-up: ${error instanceof Error ? error.message : error}`);
