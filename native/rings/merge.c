@@ -205,7 +205,7 @@ bool drain_scarce(const struct drain *drain)
 	const struct vrr_ring *h = drain->ring.header;
 	uint64_t given = __atomic_load_n(&h->given, __ATOMIC_RELAXED),
 		 taken = __atomic_load_n(&h->taken, __ATOMIC_RELAXED);
-	return given - taken < drain->ring.window / 4 + 1;
+	return given - taken < drain->ring.window / 16 + 1;
 }
 
 int64_t drain_batch(struct drain *drain, int64_t max, enum haste haste)

@@ -109,8 +109,8 @@ static void *upkeep(void *arg)
 
 int ring_start(struct ring *ring)
 {
-	/* A few at once, so that the program finds some; the rest while it loads. */
-	give(ring, ring->window < 8 ? ring->window : 8);
+	/* What the program has to go on with if we are killed at once; the rest while it loads. */
+	give(ring, ring->window < 64 ? ring->window : 64);
 	if (ring->header->given == ring->header->taken && ring->header->taken == 0)
 		return -1;
 	if (pthread_create(&ring->upkeep, NULL, upkeep, ring))
