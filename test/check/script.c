@@ -148,7 +148,7 @@ static long transfer(char **w, int n)
 		exit(2);
 	ssize_t got = positioned ? pread(fd, bytes, length, at) : read(fd, bytes, length);
 	int saved = errno;
-	keep(i + 1 < n ? w[i + 1] : NULL, bytes, got);
+	keep(i < n ? w[i] : NULL, bytes, got);
 	free(bytes);
 	errno = saved;
 	return got;
@@ -187,7 +187,7 @@ static void lie(char **w, int n)
 	const void *bytes = n > 3 ? bytes_of(w[3], &length) : NULL;
 	for (int k = 1; k < 6; k++)
 		if (!strcmp(w[1], kinds[k]) && arm)
-			arm(k, strtoul(w[2], NULL, 0), bytes, length, strtol(w[2], NULL, 0));
+			arm(k, n > 2 ? strtoul(w[2], NULL, 0) : 0, bytes, length, n > 2 ? strtol(w[2], NULL, 0) : 0);
 	hanging = !strcmp(w[1], "hang");
 }
 

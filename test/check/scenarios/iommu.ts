@@ -60,7 +60,7 @@ export const iommu: Scenario[] = [
     rule: 'R62',
     name: 'overlapping',
     acts: [...oneMap, map(8n * PAGE, 16n * PAGE, { fails: 'EEXIST' })],
-    finds: [{ rule: 'R62', says: /overlaps the mapping of event 6/ }],
+    finds: [{ rule: 'R62', says: /overlaps the mapping of event \d+/ }],
   },
   {
     ...base,
