@@ -2,6 +2,7 @@
 //   npm run bench [-- --json] [-- --rounds N] [-- --quick]
 
 import { spawnSync } from 'node:child_process';
+import { playedSpeed } from '../play/speed.ts';
 import { type Cost, drained, median, prepare, recorded, straced, unrecorded } from './cost.ts';
 import { accessCosts, payloadCosts } from './store.ts';
 
@@ -67,6 +68,12 @@ function* storeBars(plan: Plan): Generator<Bar> {
   }
 }
 
+function* playBars(plan: Plan): Generator<Bar> {
+  const speeds = Array.from({ length: Math.min(plan.rounds, 3) }, () => playedSpeed(plan.calls / 10));
+  for (const call of ['pread', 'pwrite', 'ioctl'] as const)
+    yield atLeast(`played calls a second / 20 000, ${call}`, median(speeds.map((s) => s[call])) / 20_000, 1);
+}
+
 function main(args: readonly string[]): number {
   const quick = args.includes('--quick');
   const rounds = Number(args[args.indexOf('--rounds') + 1]) || (quick ? 3 : 7);
@@ -78,7 +85,7 @@ function main(args: readonly string[]): number {
   };
   prepare();
   const bars: Bar[] = [];
-  for (const bars_ of [programBars(plan), storeBars(plan)])
+  for (const bars_ of [programBars(plan), storeBars(plan), playBars(plan)])
     for (const bar of bars_) {
       bars.push(bar);
       if (args.includes('--json')) continue;
