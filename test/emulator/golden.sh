@@ -1,15 +1,17 @@
 #!/bin/bash
 # Records the named scenarios (programs/) on the emulator, as in traces/golden/README.md.
-#   golden.sh [FOLDER]        default: traces/golden/v1
+#   golden.sh [FOLDER [PATTERN]]        default: traces/golden/v1, all
 set -eu
 cd "$(dirname "$0")/../.."
-to=${1:-traces/golden/v1}
+to=${1:-traces/golden/v1} only=${2:-*}
 mkdir -p "$to"
 make -s -C test/emulator/programs
 u=00000000-0000-4000-8000-00000000000
 b=0000:00:0
 
 record() { # NAME PROGRAM ARGUMENTS -- DEVICES
+  # shellcheck disable=SC2053
+  [[ $1 == $only ]] || return 0
   local name=$1 command=(test/emulator/programs/build/"$2") emulate=()
   shift 2
   while [ "$1" != -- ]; do command+=("$1"); shift; done

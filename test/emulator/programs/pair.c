@@ -36,9 +36,12 @@ void pair_open(struct device *d, const char *name, int container)
 
 uint64_t pair_offset(struct device *d, unsigned region)
 {
-	struct vfio_region_info info = { .argsz = sizeof(info), .index = region };
+	union {
+		struct vfio_region_info info;
+		uint8_t room[256]; /* for the capabilities, of which the migration region's says what it is */
+	} answer = { .info = { .argsz = sizeof(answer), .index = region } };
 
-	return ioctl(d->fd, VFIO_DEVICE_GET_REGION_INFO, &info) ? 0 : info.offset;
+	return ioctl(d->fd, VFIO_DEVICE_GET_REGION_INFO, &answer) ? 0 : answer.info.offset;
 }
 
 uint64_t v1_read(struct device *d, unsigned at, unsigned size)
