@@ -18,6 +18,7 @@ record() { # NAME PROGRAM ARGUMENTS -- DEVICES
   shift
   for d in "$@"; do emulate+=(--emulate "$d"); done
   node --import tsx cli.ts play "${emulate[@]}" --force --record "$to/$name.vrr" -- "${command[@]}" | tail -n 2 | head -n 1 | sed "s/^/$name: /"
+  node --import tsx test/golden/scrub.ts "$to/$name.vrr"
 }
 
 for p in v2 v3 reply derived; do
@@ -34,4 +35,3 @@ record two-containers containers ${b}4.0 ${b}5.0 ${b}6.0 -- "v2-full:${b}4.0@1" 
 record dirty-pinned dirty-scope ${b}4.0 -- "v2-full:${b}4.0"
 record dirty-mdev dirty-scope ${u}1 -- "v1-edu:${u}1"
 for f in stop-copy p2p pre-copy full; do record "v2-states-$f" v2-states ${b}4.0 -- "v2-$f:${b}4.0"; done
-node --import tsx test/golden/scrub.ts "$to"/{dirty,two,v1,v2}-*.vrr
