@@ -28,6 +28,7 @@ struct step {
 	uint8_t base;
 	uint64_t moved, delta;
 	uintptr_t page;
+	size_t open; /* bytes from it on */
 	struct range range;
 	uint64_t offset;
 };
@@ -240,7 +241,8 @@ static void single_step(ucontext_t *c, const struct insn *i, const struct range 
 	s->opened = i->base == INSN_NONE || i->base == 4; /* no base register, or the stack's */
 	if (s->opened) {
 		s->page = at & ~(PAGE - 1);
-		REAL(mprotect)((void *)s->page, 2 * PAGE <= r->start + r->size - s->page ? 2 * PAGE : PAGE, r->prot);
+		s->open = 2 * PAGE <= r->start + r->size - s->page ? 2 * PAGE : PAGE;
+		REAL(mprotect)((void *)s->page, s->open, r->prot);
 		ring_lost(VRR_LOSS_MAPPED, 1);
 	} else {
 		s->delta = (uint64_t)r->alias - r->start;
@@ -280,7 +282,7 @@ bool trap_stepped(ucontext_t *c)
 	int saved = errno;
 	c->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
 	if (s->opened)
-		REAL(mprotect)((void *)s->page, PAGE, PROT_NONE);
+		REAL(mprotect)((void *)s->page, s->open, PROT_NONE);
 	else if ((uint64_t)*reg(c, s->base) == s->moved)
 		*reg(c, s->base) -= (greg_t)s->delta; /* unless the instruction loaded it anew */
 	rec_note(s->write ? VRR_OP_STORE : VRR_OP_LOAD, s->range.fd, s->range.entry, s->offset, 0, 0, 0, VRR_FLAG_SHORT,
