@@ -122,6 +122,9 @@ bool trap_protect(void *address, size_t length, int prot)
 	for (int i = 0; i < __atomic_load_n(&top, __ATOMIC_ACQUIRE); i++) {
 		struct range *r = &ranges[i];
 		if (r->start && r->start < (uintptr_t)address + length && (uintptr_t)address < r->start + r->size) {
+			/* A load or store through the alias must not fault in the handler. */
+			if (prot & ~r->prot && REAL(mprotect)(r->alias, r->size, r->prot | prot))
+				continue;
 			r->prot = prot;
 			ours = true;
 		}
