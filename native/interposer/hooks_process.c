@@ -1,5 +1,6 @@
 /* fork, exec, and calls that tell that a seccomp filter comes. */
 #include "fds.h"
+#include "guard.h"
 #include "process.h"
 #include "real.h"
 #include "ring.h"
@@ -37,7 +38,9 @@ static void exec_begin(struct rec *r, const char *path, int dir)
 	r->record = NULL;
 	if (!ring)
 		return;
-	size_t length = path ? strnlen(path, 256) : 0;
+	char copy[256];
+	ssize_t whole = path ? guard_string(copy, path, sizeof copy) : 0;
+	size_t length = whole < 0 ? sizeof copy : (size_t)whole; /* longer, or not readable: what of it is */
 	rec_begin(r, VRR_OP_EXEC, dir, 0, 0, 0, (uint32_t)rec_size(length));
 	rec_chunk(r, VRR_WHERE_PATH, VRR_PHASE_IN, path, length, length);
 	rec_enter(r, 0);
