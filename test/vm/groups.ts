@@ -1,6 +1,6 @@
 // What a boot can be asked to run.
 import type { Job } from './job.ts';
-import { clientJobs, seccompJobs } from './jobs-clients.ts';
+import { briefJobs, clientJobs, seccompJobs } from './jobs-clients.ts';
 import { goldenJobs } from './jobs-golden.ts';
 import { killJobs } from './jobs-kill.ts';
 import { programJobs } from './jobs-programs.ts';
@@ -8,6 +8,7 @@ import { sanitizerJobs } from './jobs-sanitizers.ts';
 
 export const groups: Record<string, () => Job[]> = {
   clients: clientJobs,
+  brief: briefJobs,
   seccomp: seccompJobs,
   kill: killJobs,
   programs: programJobs,

@@ -97,4 +97,13 @@ export const clientJobs = (): Job[] => [
 // the filter outlives execve(), and the interposer's constructor then runs under it: only what runs after it is judged
 const startsOnce = clients.filter((client) => client.name !== 'exec');
 
+/** The same with one recording for both judges: what the boots of other kernels run. */
+async function briefly(client: Client): Promise<void> {
+  await callForCall(client);
+  prepare(client);
+  await expectSameReplay(`/tmp/${client.name}-strace.vrr`, `/tmp/${client.name}-replayed.vrr`);
+}
+
+export const briefJobs = (): Job[] => each('recorded under strace, call for call, and replayed', briefly);
+
 export const seccompJobs = (): Job[] => each('recorded under a filter of its own calls', underSeccomp, startsOnce);

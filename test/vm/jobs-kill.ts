@@ -53,12 +53,12 @@ function steadyPid(): number | null {
 }
 
 async function untilCalling(path: string, recorder: ChildProcess): Promise<number> {
-  for (let i = 0; i < 400; i++) {
+  for (let i = 0; i < 4000; i++) {
     const pid = steadyPid();
     if (pid && existsSync(path) && notes(path).every((n) => n.returned > 0)) return pid;
     if (recorder.exitCode !== null)
       throw new Error(`the recorder ended with ${recorder.exitCode} before the program made calls`);
-    await sleep(50);
+    await sleep(5);
   }
   throw new Error('the program made no call in 20 s');
 }
@@ -119,12 +119,13 @@ async function point(victim: Victim, seed: number): Promise<void> {
   for (const path of [trace, noted]) rmSync(path, { force: true });
   const recorder = startProgram([...RECORDER, 'record', '-o', trace, '--', STEADY, noted, EDU]);
   const program = await untilCalling(noted, recorder);
-  await sleep(next() * 400);
+  // mostly early, where a few segments are judged quickly; some late, after many
+  await sleep(next() * (seed % 5 ? 50 : 400));
   const kill = (pid: number): void => void process.kill(pid, 'SIGKILL');
   if (victim === 'recorder') {
     kill(recorder.pid as number);
     await ended(recorder);
-    await sleep(next() * 100); // the program goes on alone
+    await sleep(next() * 20); // the program goes on alone
     kill(program);
   } else if (victim === 'both') {
     const first = next() < 0.5 ? program : (recorder.pid as number);
