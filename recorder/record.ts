@@ -138,9 +138,10 @@ async function recordTo(
     const outcome = session.finish({ exit: ended?.code ?? null, signal: ended?.signal ?? null });
     return { code: ended?.code ?? null, signal: ended?.signal ?? null, trace: { path, outcome } };
   } catch (error) {
+    // The heartbeat ends with it: a program that still runs does not wait for a drain that is no more.
+    db.close();
     if (!(error instanceof TraceError)) throw error;
     // Nothing ran: nothing is left behind.
-    db.close();
     for (const file of [path, `${path}-journal`, ring]) if (file) rmSync(file, { force: true });
     throw error;
   }
