@@ -11,7 +11,7 @@ import { expectWhole } from './record.ts';
 import { ended, expectStatus, sleep, startProgram } from './run-program.ts';
 
 /** The command in one file: sixty recorders start, and a start costs seconds here. */
-const RECORDER = ['node', 'native/build/vm/vfio-rr.mjs'];
+const RECORDER = ['node', 'dist/vm/vfio-rr.mjs'];
 const STEADY = 'test/clients/build/steady';
 const THREADS = 3;
 /** Registers of steady.c's threads, as offsets in BAR 0 (edu.h). */

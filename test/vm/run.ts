@@ -27,9 +27,9 @@ function make(folder: string, targets: string[]): void {
   if (made.status !== 0) throw new Error(made.err.trim());
 }
 
-/** Into one file: a guest reads hundreds of small ones slowly. Beside the native parts, whose place it looks for. */
+/** Into one file: a guest reads hundreds of small ones slowly. In dist/, from where the native parts are found. */
 function bundle(entry: string, name: string): void {
-  const outfile = join(root, `native/build/vm/${name}.mjs`);
+  const outfile = join(root, `dist/vm/${name}.mjs`);
   const options = ['--bundle', '--platform=node', '--format=esm', '--log-level=error', `--outfile=${outfile}`];
   const external = ['better-sqlite3', 'lz4', 'cbor-extract'].map((p) => `--external:${p}`);
   const banner = `--banner:js=import { createRequire as make } from 'node:module'; const require = make(import.meta.url);`;
