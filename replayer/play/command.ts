@@ -155,7 +155,7 @@ export function playCommand(io: Io): CommandModule {
           default: 'none',
         })
         .example('$0 play --emulate edu -- ./driver 0000:00:04.0', 'an emulated device')
-        .example('$0 play --emulate v1-dirty --record out.vrr -- qemu-system-x86_64 …', 'and its recording')
+        .example('$0 play --emulate v2-full --record out.vrr -- qemu-system-x86_64 …', 'and its recording')
         .example('$0 play field.vrr --match register -- ./driver', 'a recording answers'),
     handler: async (argv) => {
       const a = argv as unknown as Options;
