@@ -36,6 +36,14 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
+/** What yargs says of a wrong command line, as one sentence. It wraps what an option's own check throws. */
+function usageError(message: string): TraceError {
+  const text = message
+    .replace(/\s*\n\s*/g, ' ')
+    .replace(/^Not enough non-option arguments:/, 'an argument is missing, or an unknown option took it:');
+  return new TraceError('USAGE', text.includes('--help') ? text : `${text}; see --help`);
+}
+
 function report(error: unknown): void {
   if (error instanceof TraceError) {
     io.err(`vfio-rr: ${error.message}\n`);
@@ -52,11 +60,11 @@ const parser = yargs(process.argv.slice(2))
   .parserConfiguration({ 'populate--': true, 'halt-at-non-option': false, 'camel-case-expansion': true })
   .command([...recordCommands(io), ...traceCommands(io), ...replayCommands(io)])
   .completion('completion', 'Print a shell completion script')
-  .demandCommand(1, 'vfio-rr: name a command; `vfio-rr --help` lists them')
+  .demandCommand(1, 'name a command; `vfio-rr --help` lists them')
   .strict()
   .wrap(Math.min(io.columns, 120))
   .fail((message, error) => {
-    throw error ?? new TraceError('USAGE', `${message}; see --help`);
+    throw error && error.name !== 'YError' ? error : usageError(message ?? error?.message);
   })
   .help()
   .version();

@@ -14,7 +14,7 @@ const SEARCH_MAX = 1 << 30;
 
 function openError(path: string, error: unknown): TraceError {
   const code = (error as NodeJS.ErrnoException).code;
-  if (code === 'ENOENT') return new TraceError('NOT_A_TRACE', `${path}: there is no such file`);
+  if (code === 'ENOENT') return new TraceError('USAGE', `${path}: there is no such file`);
   if (code === 'EACCES' || code === 'EPERM') return new TraceError('NOT_A_TRACE', `${path}: no permission to read it`);
   return new TraceError('NOT_A_TRACE', `${path} cannot be read: ${(error as Error).message}`);
 }

@@ -38,15 +38,28 @@ test('a broken trace: one sentence, exit 3, no stack trace, by every reader', ()
     const later = join(dir, 'later.vrr');
     sample(later);
     writeSync(openSync(later, 'r+'), Buffer.from([0, 0, 1, 0]), 0, 4, 60);
-    const cases = [
-      ...[join(dir, 'none.vrr'), dir, text, cut, later].map((p) => ['show', p]),
-      ...readers.map((r) => [r, cut]),
-    ];
+    const cases = [...[dir, text, cut, later].map((p) => ['show', p]), ...readers.map((r) => [r, cut])];
     for (const [reader = '', path = ''] of cases) {
       const { code, err } = run(reader, path);
       assert.is(code, 3, `${reader} ${path}: ${err}`);
       assert.match(err, /^vfio-rr: [^\n]+\n$/);
       assert.match(err, path);
+    }
+  }));
+
+test('a trace that is not there, or a wrong option: one sentence, exit 2', () =>
+  inTemporary((dir) => {
+    const none = join(dir, 'none.vrr');
+    const cases = [
+      ['show', none],
+      ['show'],
+      ['record', '--mmio=bad', '--', 'true'],
+      ['replay', none, '--settle', 'abc'],
+    ];
+    for (const args of cases) {
+      const { code, err } = run(...args);
+      assert.is(code, 2, `${args.join(' ')}: ${err}`);
+      assert.match(err, /^vfio-rr: [^\n]+\n$/);
     }
   }));
 

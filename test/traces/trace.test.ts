@@ -129,7 +129,7 @@ test('a plain event outlives the trace', () =>
 test('what is no trace is said in one sentence', () =>
   inTemporary((dir) => {
     const path = join(dir, 'a.vrr');
-    assert.is(error(path, () => openTrace(path)).code, 'NOT_A_TRACE');
+    assert.is(error(path, () => openTrace(path)).code, 'USAGE');
     assert.is(error(dir, () => openTrace(dir)).code, 'NOT_A_TRACE');
     writeFileSync(path, '');
     assert.is(error(path, () => openTrace(path)).code, 'NOT_A_TRACE');
