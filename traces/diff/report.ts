@@ -56,13 +56,8 @@ export function textReport(r: DiffReport, limit = 20): string {
     out.push('', 'Left out:');
     for (const [mask, n] of r.differences.masked) out.push(`  ${n} × ${mask}`);
   }
-  out.push(
-    '',
-    r.differences.same
-      ? 'No differences.'
-      : `${[...r.differences.counts].filter(([k]) => k !== 'timing').reduce((n, [, c]) => n + c, 0)} differences.`,
-    '',
-  );
+  const count = [...r.differences.counts].filter(([k]) => k !== 'timing').reduce((n, [, c]) => n + c, 0);
+  out.push('', r.differences.same ? 'No differences.' : `${count} difference${count === 1 ? '' : 's'}.`, '');
   return out.join('\n');
 }
 
