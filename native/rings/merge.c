@@ -208,12 +208,22 @@ bool drain_scarce(const struct drain *drain)
 	return given - taken < drain->ring.window / 16 + 1;
 }
 
+static bool writers_wait(const struct drain *drain)
+{
+	const struct vrr_ring *h = drain->ring.header;
+	return __atomic_load_n(&h->given, __ATOMIC_RELAXED) == __atomic_load_n(&h->taken, __ATOMIC_RELAXED);
+}
+
 int64_t drain_batch(struct drain *drain, int64_t max, enum haste haste)
 {
 	bool finish = haste == HASTE_FINISH;
 	struct streams *all = &drain->streams;
-	if (drain->prepared)
+	if (drain->prepared) {
+		/* The same batch again: a reader has the trace locked. It may do so for ever, the program may not wait
+		 * so. */
+		__atomic_store_n(&drain->ring.stuck, writers_wait(drain), __ATOMIC_RELAXED);
 		return (int64_t)drain->batch.event.count;
+	}
 	batch_clear(&drain->batch);
 	drain->batch.first_event = drain->next_event;
 	bool scarce = haste == HASTE_SOON || drain_scarce(drain);
@@ -255,9 +265,7 @@ int64_t drain_batch(struct drain *drain, int64_t max, enum haste haste)
 	if (wrong)
 		return -1;
 	drain->prepared = drain->batch.event.count || all->drained.count;
-	uint64_t given = __atomic_load_n(&drain->ring.header->given, __ATOMIC_RELAXED);
-	bool waiting = given == __atomic_load_n(&drain->ring.header->taken, __ATOMIC_RELAXED);
-	__atomic_store_n(&drain->ring.stuck, waiting && !drain->prepared, __ATOMIC_RELAXED);
+	__atomic_store_n(&drain->ring.stuck, writers_wait(drain) && !drain->prepared, __ATOMIC_RELAXED);
 	return (int64_t)drain->batch.event.count;
 }
 
