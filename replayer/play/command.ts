@@ -90,7 +90,7 @@ export async function playCommandWork(c: PlayCommand, io: Io): Promise<void> {
       ? []
       : [
           {
-            text: `${c.command[0]} made no call on a VFIO device; a static or setuid program cannot be played`,
+            text: `${c.command[0]} made no call on a VFIO device: it looked for another name, or it is static or setuid and cannot be played`,
             failed: true,
           },
         ];
