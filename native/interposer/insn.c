@@ -48,12 +48,18 @@ static bool memory_operand(struct cursor *c, struct insn *i)
 			c->at += 4;
 		else
 			i->base = (sib & 7) | ((c->rex & 1) << 3);
+		uint8_t index = ((sib >> 3) & 7) | ((c->rex & 2) << 2);
+		if (index != 4 && index == i->base)
+			i->base = INSN_NONE;
 	} else if (rm == 5 && mod == 0) {
 		c->at += 4; /* relative to the instruction */
 	} else {
 		i->base = rm | ((c->rex & 1) << 3);
 	}
 	c->at += mod == 1 ? 1 : mod == 2 ? 4 : 0;
+	/* A base that is operand or index too cannot be moved for a step: other bytes would reach the device. */
+	if (i->reg == i->base)
+		i->base = INSN_NONE;
 	return true;
 }
 

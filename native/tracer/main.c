@@ -5,8 +5,9 @@
  * Writes the same ring as the interposer, through the same hooks (tracee.h). Only calls that can touch VFIO stop: a
  * seccomp filter picks them (ioctl by the request's type). Each costs two stops of the program, some 10 us.
  *
- * Contract: the program's exit status or signal is passed on; 127 when it cannot be started. The filter sets
- * no_new_privs, so set-user-ID programs run without their privilege.
+ * Contract: the program's exit status or signal is passed on; 127 when it cannot be started. If this process is killed,
+ * so is the program: under the filter each of its calls would fail with ENOSYS (strace --seccomp-bpf does the same).
+ * The filter sets no_new_privs, so set-user-ID programs run without their privilege.
  */
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -80,7 +81,7 @@ static pid_t launch(char **argv)
 	if (waitpid(pid, &status, WUNTRACED) != pid)
 		fail("waitpid");
 	long options = PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE |
-		       PTRACE_O_TRACEEXEC | PTRACE_O_TRACESYSGOOD;
+		       PTRACE_O_TRACEEXEC | PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL;
 	if (ptrace(PTRACE_SEIZE, pid, 0, options))
 		fail("ptrace (is it allowed here? see kernel.yama.ptrace_scope)");
 	struct tracee *t = tracee_add(pid);
