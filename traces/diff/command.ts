@@ -2,7 +2,7 @@
 
 import { writeFileSync } from 'node:fs';
 import type { CommandModule } from 'yargs';
-import { exitCodes } from '../../schema/errors.ts';
+import { exitCodes, TraceError } from '../../schema/errors.ts';
 import type { Io } from '../io.ts';
 import { diffTraces } from './diff.ts';
 import { htmlReport } from './html.ts';
@@ -50,8 +50,16 @@ export const diffCommand = (io: Io): CommandModule<object, DiffArguments> => ({
       learn: argv.learn,
       timing: argv.timing,
     });
-    if (argv.html) writeFileSync(argv.html, htmlReport(report));
+    if (argv.html) writeHtml(argv.html, htmlReport(report));
     io.out(argv.json ? `${JSON.stringify(jsonReport(report), null, 2)}\n` : textReport(report));
     io.exit(report.differences.same ? exitCodes.same : exitCodes.divergence);
   },
 });
+
+function writeHtml(path: string, text: string): void {
+  try {
+    writeFileSync(path, text);
+  } catch (error) {
+    throw new TraceError('HOST', `cannot write ${path}: ${(error as Error).message}`);
+  }
+}
