@@ -23,7 +23,8 @@ export function contextDifferences(a: Trace, b: Trace): ContextDifference[] {
   const read = (t: Trace): Map<string, string> => {
     const out = new Map<string, string>();
     for (const [k, v] of t.meta) if (!incidental.test(k)) out.set(k, String(v));
-    for (const key of t.contextKeys()) flatten(t.context(key), key, out);
+    // `replay`: a result's own verdict, not what was around it.
+    for (const key of t.contextKeys()) if (key !== 'replay') flatten(t.context(key), key, out);
     return out;
   };
   const [left, right] = [read(a), read(b)];

@@ -3,7 +3,7 @@
 // came back is a third hash, `outcome`: calls whose outcomes are equal need no closer look.
 
 import { type Leaf, leaves } from '../../schema/decode.ts';
-import { recordFlags } from '../../schema/event.ts';
+import { noteOps, recordFlags } from '../../schema/event.ts';
 import { layoutOf, returnsHandle } from '../compare.ts';
 import type { TraceEvent } from '../event.ts';
 import type { Trace } from '../trace.ts';
@@ -182,7 +182,7 @@ export function sequencesOf(trace: Trace): Sequences {
   const byHandle = new Map<string, Sequence[]>();
   let events = 0;
   for (const e of trace.events()) {
-    events++;
+    if (!noteOps.has(e.op)) events++;
     if (ignored.has(e.op)) {
       if (e.made !== 0) names.see(e, []);
       continue;
