@@ -24,5 +24,5 @@ export const boots: Boot[] = [
     seconds: 600,
   },
   { name: 'lab-sanitizers', kernel: 'lab', qemu: TWO_EDUS, groups: ['sanitizers'], seconds: 900 },
-  { name: 'lab-kill', kernel: 'lab', qemu: TWO_EDUS, groups: ['kill'], seconds: 900, env: { SMP: '2' } },
+  { name: 'lab-kill', kernel: 'lab', qemu: TWO_EDUS, groups: ['kill'], seconds: 1200, env: { SMP: '2' } },
 ];

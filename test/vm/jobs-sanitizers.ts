@@ -1,5 +1,5 @@
-// The clients once more with the recorder's library built under a sanitizer: ASan and UBSan for its memory, TSan for
-// its threads. The client is built the same way, because a sanitizer must own the whole process.
+// The clients once more with the recorder's library built under ASan and UBSan. The client is built the same way, because
+// a sanitizer must own the whole process.
 import { existsSync } from 'node:fs';
 
 import { type Client, canRun, clients, prepare } from './clients.ts';
@@ -27,7 +27,6 @@ const FOUND = 99;
 const env = {
   ASAN_OPTIONS: `exitcode=${FOUND}:detect_leaks=0:verify_asan_link_order=0`,
   UBSAN_OPTIONS: `halt_on_error=1:print_stacktrace=1:exitcode=${FOUND}`,
-  TSAN_OPTIONS: `exitcode=${FOUND}:halt_on_error=1`,
 };
 
 async function sanitized(client: Client, sanitizers: string): Promise<void> {
@@ -47,8 +46,8 @@ async function sanitized(client: Client, sanitizers: string): Promise<void> {
   }
 }
 
-const under = (sanitizers: string, which: (client: Client) => boolean): Job[] =>
-  clients.filter(which).map((client) => ({
+const under = (sanitizers: string): Job[] =>
+  clients.map((client) => ({
     name: `${client.name} recorded under ${sanitizers}`,
     run: () => {
       if (!canRun(client)) throw new Skip(`this kernel has no ${client.needs}`);
@@ -56,10 +55,13 @@ const under = (sanitizers: string, which: (client: Client) => boolean): Job[] =>
     },
   }));
 
-// TSan does not follow fork() in a process with threads, nor a child that goes on; those clients are left to ASan.
-const THREADED = ['threads', 'threads-two', 'edu-group', 'mtty-cdev'];
+function threadSanitizer(): never {
+  throw new Skip(
+    'the start of TSan calls the preloaded library before the shadow memory is there, and both then crash',
+  );
+}
 
 export const sanitizerJobs = (): Job[] => [
-  ...under('address,undefined', () => true),
-  ...under('thread', (client) => THREADED.includes(client.name)),
+  ...under('address,undefined'),
+  { name: 'threads recorded under thread', run: threadSanitizer },
 ];

@@ -20,7 +20,7 @@ const say = (line: string): void => {
   process.stdout.write(`${line}\n`);
 };
 
-const SANITIZERS = ['address,undefined', 'thread'];
+const SANITIZERS = ['address,undefined'];
 
 function make(folder: string, targets: string[]): void {
   const made = runProgram(['make', '-s', '-C', join(root, folder), ...targets], { seconds: 300 });
