@@ -1,9 +1,11 @@
-// Boots kernels and runs the tests that need VFIO in them: `npm run test:vm [-- --only TEXT] [-- --boot NAME]`.
-// One line a test and a last one `N passed, N failed, N skipped`; exit 1 when any failed.
+// Boots kernels and runs the tests that need VFIO in them: `npm run test:vm [-- --only TEXT] [-- --boot NAME] [-- --jobs N]`.
+// As many boots at a time as there are processors. One line a test and a last one `N passed, N failed, N skipped`;
+// exit 1 when any failed.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 
 import { type Boot, boots } from './boots.ts';
@@ -11,7 +13,12 @@ import type { Tally } from './job.ts';
 import { runProgram } from './run-program.ts';
 
 const { values } = parseArgs({
-  options: { only: { type: 'string', default: '' }, boot: { type: 'string', default: '' }, keep: { type: 'string' } },
+  options: {
+    only: { type: 'string', default: '' },
+    boot: { type: 'string', default: '' },
+    keep: { type: 'string' },
+    jobs: { type: 'string', default: String(availableParallelism()) },
+  },
 });
 const root = join(import.meta.dirname, '../..');
 const total: Tally = { passed: 0, failed: 0, skipped: 0 };
@@ -82,10 +89,11 @@ async function run(boot: Boot): Promise<void> {
   ];
   const child = spawn(join(root, 'test/vm/boot.sh'), args, {
     cwd: root,
-    stdio: ['ignore', 'inherit', 'inherit'],
+    stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...boot.env },
   });
-  const status = await new Promise<number>((done) => child.once('exit', (code) => done(code ?? 1)));
+  createInterface(child.stdout).on('line', say); // whole lines, as other boots print too
+  const status = await new Promise<number>((done) => child.once('close', (code) => done(code ?? 1)));
   const tally = join(out, 'tally.json');
   if (existsSync(tally)) {
     const t = JSON.parse(readFileSync(tally, 'utf8')) as Tally;
@@ -102,7 +110,11 @@ async function run(boot: Boot): Promise<void> {
 
 try {
   setUp();
-  for (const boot of boots) if (!values.boot || boot.name === values.boot) await run(boot);
+  const queue = boots.filter((boot) => !values.boot || boot.name === values.boot);
+  const worker = async (): Promise<void> => {
+    for (let boot = queue.shift(); boot; boot = queue.shift()) await run(boot);
+  };
+  await Promise.all(Array.from({ length: Math.max(1, Number(values.jobs) || 1) }, worker));
 } catch (error) {
   total.failed++;
   say(`not ok set-up: ${error instanceof Error ? error.message : error}`);
