@@ -28,7 +28,14 @@ export function prepare(): void {
   execFileSync('make', ['-s', '-C', join(root, 'test/interposer')], quiet);
   mkdirSync(build, { recursive: true });
   const uapi = join(root, 'native/uapi');
-  execFileSync('gcc', ['-O2', '-isystem', uapi, '-o', client, join(root, 'test/bench/client.c')], quiet);
+  const compile = (to: string, ...from: string[]): unknown =>
+    execFileSync(
+      'gcc',
+      ['-O2', '-D_GNU_SOURCE', '-pthread', '-isystem', uapi, '-o', to, ...from.map((f) => join(root, 'test', f))],
+      quiet,
+    );
+  compile(client, 'bench/client.c');
+  compile(join(build, 'work'), 'bench/work.c', 'clients/client.c', 'clients/device.c', 'clients/edu.c');
 }
 
 function parse(output: string, error: string): Cost {
