@@ -23,7 +23,7 @@ const entities: Readonly<Record<string, string>> = {
   "'": '&apos;',
 };
 /** Control characters that XML 1.0 cannot hold become U+FFFD. */
-const escaped = (s: string): string =>
+export const escaped = (s: string): string =>
   s.replace(/[^\P{Cc}\t\n\r]/gu, '\ufffd').replace(/[&<>"']/g, (c) => entities[c] as string);
 const time = (s: number | undefined): string => (s === undefined ? '' : ` time="${s.toFixed(3)}"`);
 

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createRing, put } from '../../recorder/ring.ts';
 import { clocks, environment, SEGMENT_SIZE, vrr_ring } from '../../schema/event.ts';
+import { buildGuest } from '../play/qemu.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const build = join(root, 'test/bench/build');
@@ -35,6 +36,7 @@ export function prepare(): void {
       quiet,
     );
   compile(client, 'bench/client.c');
+  buildGuest(build, 'test/bench/guest.S');
   compile(join(build, 'work'), 'bench/work.c', 'clients/client.c', 'clients/device.c', 'clients/edu.c');
 }
 

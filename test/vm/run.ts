@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 
 import { type Boot, boots } from './boots.ts';
+import { bundle } from './bundle.ts';
 import type { Tally } from './job.ts';
 import { runProgram } from './run-program.ts';
 
@@ -32,16 +33,6 @@ const SANITIZERS = ['address,undefined'];
 function make(folder: string, targets: string[]): void {
   const made = runProgram(['make', '-s', '-C', join(root, folder), ...targets], { seconds: 300 });
   if (made.status !== 0) throw new Error(made.err.trim());
-}
-
-/** Into one file: a guest reads hundreds of small ones slowly. In dist/, from where the native parts are found. */
-function bundle(entry: string, name: string): void {
-  const outfile = join(root, `dist/vm/${name}.mjs`);
-  const options = ['--bundle', '--platform=node', '--format=esm', '--log-level=error', `--outfile=${outfile}`];
-  const external = ['better-sqlite3', 'lz4', 'cbor-extract'].map((p) => `--external:${p}`);
-  const banner = `--banner:js=import { createRequire as make } from 'node:module'; const require = make(import.meta.url);`;
-  const run = runProgram([join(root, 'node_modules/.bin/esbuild'), join(root, entry), ...options, ...external, banner]);
-  if (run.status !== 0) throw new Error(run.err.trim());
 }
 
 function setUp(): void {
