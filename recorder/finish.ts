@@ -37,6 +37,7 @@ const lossTexts: Readonly<Record<string, readonly ['lost' | 'missed', string, st
   lost_too_big: ['lost', 'payloads', 'longer than is kept; the calls are there, their bytes are cut'],
   mapped: ['missed', 'mappings', 'loads and stores of mapped regions are not in the trace; --mmio=trap records them'],
   kind_unknown: ['missed', 'descriptors', 'a VFIO request on a descriptor of which nothing is known'],
+  paused: ['missed', 'calls', 'made while recording was stopped (vfio-rr ctl stop)'],
   damaged: ['lost', 'streams', 'the ring file is damaged there'],
 };
 

@@ -26,7 +26,7 @@
 import { s32, s64, struct, u8, u16, u32, u64 } from './layout.ts';
 
 export const RING_MAGIC = 0x31474e4952525256n; // "VRRRING1"
-export const RING_VERSION = 1;
+export const RING_VERSION = 2;
 
 /** What the program did. Part of the trace format: append only. */
 export const ops = {
@@ -106,6 +106,7 @@ export const losses = {
   TOO_BIG: 5, // bytes over PAYLOAD_MAX
   MAPPED: 6, // mapped region whose loads and stores are not recorded (--mmio=pass)
   KIND_UNKNOWN: 7, // VFIO request on a descriptor of unknown kind
+  PAUSED: 8, // calls made while recording was stopped (`ctl stop`)
 } as const;
 
 /**
@@ -171,16 +172,41 @@ export const vrr_ring = struct('vrr_ring', {
   given: u64('in'),
   heartbeat: u64('in'), // the recorder adds one each time round
   populated: u64('in'), // tickets below this have their pages already
-  recording: u32('in'), // 0: writers pass through
+  recording: u32('in'), // recordings
   spare: u32('in'),
   pad2: u64('in', { count: 4 }),
   next_handle: u32('in'),
   next_stream: u32('in'),
-  lost: u64('in', { count: 8 }), // by losses
+  lost: u64('in', { count: 16 }), // by losses
   waits: u64('in'), // times a writer waited for a segment
   wait_ticks: u64('in'),
   pad3: u64('in', { count: 5 }),
+  // The flight recorder's triggers: what asks for a dump, and what did.
+  dump_on: u32('in'), // triggers, a bit each
+  dump_state: u32('in'), // dumpStates
+  dump_errnos: u64('in', { count: 3 }), // bit set: a call that fails with that error
+  dump_reason: u32('in'), // the bit of `dump_on`
+  dump_detail: u32('in'), // errno of a call that failed, number of the request otherwise
+  dump_tid: u32('in'),
+  pad4: u32('in'),
+  dump_tick: u64('in'), // before the triggering call's `leave`
+  dump_count: u64('in'), // triggers in all, those that came while one was pending included
 });
+
+export const recordings = {
+  /** Writers pass everything through. */ OFF: 0,
+  ON: 1,
+  /** Accesses and polls pass through, counted as PAUSED; calls that later ones need are recorded. */ PAUSED: 2,
+} as const;
+
+/** What the interposer itself can notice. */
+export const triggers = {
+  /** A recorded call failed with one of `dump_errnos`. */ ERRNO: 1,
+  /** A device says that its migration state is ERROR (v1: SAVING and RESUMING). */ ERROR: 2,
+  /** VFIO_DEVICE_RESET or VFIO_DEVICE_PCI_HOT_RESET was called. */ RESET: 4,
+} as const;
+/** RAISED: the other dump_ fields are set and wait for the recorder. */
+export const dumpStates = { NONE: 0, CLAIMED: 1, RAISED: 2 } as const;
 
 export const mmioModes = { pass: 0, hide: 1, trap: 2 } as const;
 export type MmioMode = keyof typeof mmioModes;

@@ -178,6 +178,9 @@ ${defines('VRR_WHERE_', event.wheres)}
 ${defines('VRR_LOSS_', event.losses)}
 ${defines('VRR_MMIO_', event.mmioModes)}
 ${defines('VRR_CLOCK_', event.clocks)}
+${defines('VRR_RECORDING_', event.recordings)}
+${defines('VRR_TRIGGER_', event.triggers)}
+${defines('VRR_DUMP_', event.dumpStates)}
 ${defines('VRR_CODEC_', codecs)}
 
 #define VRR_RING_MAGIC 0x${event.RING_MAGIC.toString(16)}ULL

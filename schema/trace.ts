@@ -8,8 +8,13 @@ import { calls } from './surface.ts';
 
 export const APPLICATION_ID = 0x56525254; // "VRRT"
 /** One row a version; every reader reads all of them. A change of the DDL below adds a row (a test hashes it). */
-export const versions = [{ version: 1, change: 'initial' }] as const;
+export const versions = [
+  { version: 1, change: 'initial' },
+  { version: 2, change: 'table mark; loss PAUSED' },
+] as const;
 export const FORMAT_VERSION = versions.length;
+/** Tables that not every version has, and the first that does. */
+export const addedTables: Readonly<Record<string, number>> = { mark: 2 };
 
 export const codecs = {
   RAW: 0,
@@ -43,6 +48,8 @@ CREATE TABLE memory (event INT, at INT, phase INT, payload INT, total INT);
 CREATE TABLE made (event INT, handle INT, kind INT);
 -- Bytes, once each. hash: XXH3 128. codec: 0 raw, 1 lz4 block, 2 hash only, 3 nothing.
 CREATE TABLE payload (id INTEGER PRIMARY KEY, hash BLOB, size INT, codec INT, data BLOB);
+-- What somebody wrote beside the calls (ctl mark). t: ns since the recording's start.
+CREATE TABLE mark (t INT, text TEXT);
 -- What was not kept, and why.
 CREATE TABLE loss (what TEXT, count INT, detail TEXT);
 -- Irregular, rare: device description, reports (CBOR).

@@ -4,7 +4,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { TraceError } from '../schema/errors.ts';
-import { APPLICATION_ID, ddl, FORMAT_VERSION } from '../schema/trace.ts';
+import { APPLICATION_ID, addedTables, ddl, FORMAT_VERSION } from '../schema/trace.ts';
 
 const MAGIC = 'SQLite format 3\0';
 /** Offsets in the SQLite file header (https://www.sqlite.org/fileformat2.html, 1.3). */
@@ -93,7 +93,9 @@ function tablesOf(): [string, string[]][] {
 
 function checkTables(path: string, db: Database.Database): void {
   const kinds = new Map(db.prepare('SELECT name, type FROM sqlite_schema').raw().all() as [string, string][]);
+  const version = Number(db.pragma('user_version', { simple: true }));
   for (const [table, columns] of tablesOf()) {
+    if (version < (addedTables[table] ?? 1)) continue;
     if (kinds.get(table) !== 'table')
       throw new TraceError('CORRUPT', `${path} has no table ${table}: not a whole trace`);
     const have = new Set(db.prepare(`SELECT name FROM pragma_table_xinfo('${table}')`).pluck().all() as string[]);

@@ -64,18 +64,28 @@
 #define VRR_LOSS_TOO_BIG 5
 #define VRR_LOSS_MAPPED 6
 #define VRR_LOSS_KIND_UNKNOWN 7
+#define VRR_LOSS_PAUSED 8
 #define VRR_MMIO_PASS 0
 #define VRR_MMIO_HIDE 1
 #define VRR_MMIO_TRAP 2
 #define VRR_CLOCK_TSC 1
 #define VRR_CLOCK_MONOTONIC 2
+#define VRR_RECORDING_OFF 0
+#define VRR_RECORDING_ON 1
+#define VRR_RECORDING_PAUSED 2
+#define VRR_TRIGGER_ERRNO 1
+#define VRR_TRIGGER_ERROR 2
+#define VRR_TRIGGER_RESET 4
+#define VRR_DUMP_NONE 0
+#define VRR_DUMP_CLAIMED 1
+#define VRR_DUMP_RAISED 2
 #define VRR_CODEC_RAW 0
 #define VRR_CODEC_LZ4 1
 #define VRR_CODEC_HASH 2
 #define VRR_CODEC_NONE 3
 
 #define VRR_RING_MAGIC 0x31474e4952525256ULL
-#define VRR_RING_VERSION 1
+#define VRR_RING_VERSION 2
 #define VRR_PAYLOAD_MAX 67108864u
 #define VRR_ARG_MAX 1048576u
 #define VRR_ENV_RING "VFIO_RR_RING"
@@ -164,10 +174,19 @@ struct vrr_ring {
 	uint64_t pad2[4];
 	uint32_t next_handle;
 	uint32_t next_stream;
-	uint64_t lost[8];
+	uint64_t lost[16];
 	uint64_t waits;
 	uint64_t wait_ticks;
 	uint64_t pad3[5];
+	uint32_t dump_on;
+	uint32_t dump_state;
+	uint64_t dump_errnos[3];
+	uint32_t dump_reason;
+	uint32_t dump_detail;
+	uint32_t dump_tid;
+	uint32_t pad4;
+	uint64_t dump_tick;
+	uint64_t dump_count;
 };
 _Static_assert(offsetof(struct vrr_ring, magic) == 0, "vrr_ring.magic");
 _Static_assert(offsetof(struct vrr_ring, version) == 8, "vrr_ring.version");
@@ -194,10 +213,19 @@ _Static_assert(offsetof(struct vrr_ring, pad2) == 216, "vrr_ring.pad2");
 _Static_assert(offsetof(struct vrr_ring, next_handle) == 248, "vrr_ring.next_handle");
 _Static_assert(offsetof(struct vrr_ring, next_stream) == 252, "vrr_ring.next_stream");
 _Static_assert(offsetof(struct vrr_ring, lost) == 256, "vrr_ring.lost");
-_Static_assert(offsetof(struct vrr_ring, waits) == 320, "vrr_ring.waits");
-_Static_assert(offsetof(struct vrr_ring, wait_ticks) == 328, "vrr_ring.wait_ticks");
-_Static_assert(offsetof(struct vrr_ring, pad3) == 336, "vrr_ring.pad3");
-_Static_assert(sizeof(struct vrr_ring) == 376, "vrr_ring");
+_Static_assert(offsetof(struct vrr_ring, waits) == 384, "vrr_ring.waits");
+_Static_assert(offsetof(struct vrr_ring, wait_ticks) == 392, "vrr_ring.wait_ticks");
+_Static_assert(offsetof(struct vrr_ring, pad3) == 400, "vrr_ring.pad3");
+_Static_assert(offsetof(struct vrr_ring, dump_on) == 440, "vrr_ring.dump_on");
+_Static_assert(offsetof(struct vrr_ring, dump_state) == 444, "vrr_ring.dump_state");
+_Static_assert(offsetof(struct vrr_ring, dump_errnos) == 448, "vrr_ring.dump_errnos");
+_Static_assert(offsetof(struct vrr_ring, dump_reason) == 472, "vrr_ring.dump_reason");
+_Static_assert(offsetof(struct vrr_ring, dump_detail) == 476, "vrr_ring.dump_detail");
+_Static_assert(offsetof(struct vrr_ring, dump_tid) == 480, "vrr_ring.dump_tid");
+_Static_assert(offsetof(struct vrr_ring, pad4) == 484, "vrr_ring.pad4");
+_Static_assert(offsetof(struct vrr_ring, dump_tick) == 488, "vrr_ring.dump_tick");
+_Static_assert(offsetof(struct vrr_ring, dump_count) == 496, "vrr_ring.dump_count");
+_Static_assert(sizeof(struct vrr_ring) == 504, "vrr_ring");
 
 #define VRR_REGION_FLAG_READ 1
 #define VRR_REGION_FLAG_WRITE 2

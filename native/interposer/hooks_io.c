@@ -85,24 +85,39 @@ static inline uint64_t brief_write_in(const void *buf, size_t n, int *flags)
 	return missed ? 0 : value;
 }
 
-#define READ(op, at, call)                                   \
-	uint32_t entry = fds_get(fd);                        \
-	if (unlikely(trap_on))                               \
-		buf = trap_alias(buf, n);                    \
-	if (likely(!fds_recorded(entry)))                    \
-		return call;                                 \
-	ssize_t ret;                                         \
-	if (n <= SMALL) {                                    \
-		struct brief b;                              \
-		rec_brief(&b, op, fd, entry, at, n, 0, 0);   \
-		ret = call;                                  \
-		brief_read_done(&b, buf, ret);               \
-		return ret;                                  \
-	}                                                    \
-	struct rec r;                                        \
-	rec_begin(&r, op, fd, entry, at, n, answer_room(n)); \
-	rec_enter(&r, answer_room(n));                       \
-	ret = call;                                          \
+static ssize_t read_state(int fd, uint32_t entry, void *buf, off64_t at)
+{
+	struct brief b;
+	uint32_t state;
+	rec_brief(&b, VRR_OP_PREAD, fd, entry, (uint64_t)at, sizeof state, 0, 0);
+	ssize_t ret = REAL(pread64)(fd, buf, sizeof state, at);
+	brief_read_done(&b, buf, ret);
+	if (ret == sizeof state && !guard_copy(&state, buf, sizeof state))
+		trigger_state(state);
+	return ret;
+}
+
+#define READ(op, at, call)                                                \
+	uint32_t entry = fds_get(fd);                                     \
+	if (unlikely(reads_looked_at)) {                                  \
+		buf = trap_alias(buf, n);                                 \
+		if (op == VRR_OP_PREAD && trigger_is_state(entry, at, n)) \
+			return read_state(fd, entry, buf, (off64_t)(at)); \
+	}                                                                 \
+	if (likely(!fds_recorded(entry)))                                 \
+		return call;                                              \
+	ssize_t ret;                                                      \
+	if (n <= SMALL) {                                                 \
+		struct brief b;                                           \
+		rec_brief(&b, op, fd, entry, at, n, 0, 0);                \
+		ret = call;                                               \
+		brief_read_done(&b, buf, ret);                            \
+		return ret;                                               \
+	}                                                                 \
+	struct rec r;                                                     \
+	rec_begin(&r, op, fd, entry, at, n, answer_room(n));              \
+	rec_enter(&r, answer_room(n));                                    \
+	ret = call;                                                       \
 	return read_done(&r, buf, ret);
 
 #define WRITE(op, at, call)                                        \

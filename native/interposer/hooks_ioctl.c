@@ -101,6 +101,8 @@ static int recorded_briefly(int fd, uint32_t entry, unsigned long request, void 
 	rec_brief(&r, VRR_OP_IOCTL, fd, entry, request, no_argument ? 0 : (uint64_t)(uintptr_t)argument, 0, 0);
 	int ret = REAL(ioctl)(fd, request, argument);
 	rec_brief_end(&r, rec_result(ret), 0, 0);
+	if (unlikely(ring->dump_on))
+		trigger_ioctl(NULL, entry, request, ret);
 	return ret;
 }
 
@@ -125,6 +127,8 @@ static int recorded(int fd, uint32_t entry, unsigned long request, void *argumen
 		if (r.record)
 			capture_after(&c, &r, ret >= 0);
 	}
+	if (unlikely(ring->dump_on))
+		trigger_ioctl(&c, entry, request, ret);
 	uint64_t value = 0;
 	if (ret >= 0) {
 		int32_t made = -1;

@@ -122,7 +122,7 @@ __attribute__((constructor(101))) static void process_start(void)
 	if (ring_open(path)) {
 		ring_populate();
 #ifdef __x86_64__
-		trap_on = ring->mmio == VRR_MMIO_TRAP;
+		reads_looked_at = trap_on = ring->mmio == VRR_MMIO_TRAP;
 #endif
 		guard_start();
 		rec_note(VRR_OP_PROCESS, -1, 0, process_pid, (uint64_t)getppid(), 0, 0, 0, exe);

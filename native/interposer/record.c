@@ -82,11 +82,28 @@ static bool begin_slowly(struct thread *t, struct stream *s, uint32_t room)
 	return true;
 }
 
+/* Calls that later ones do not need: left out while the recording is paused. */
+static bool pausable(int op)
+{
+	return op == VRR_OP_PREAD || op == VRR_OP_PWRITE || op == VRR_OP_READ || op == VRR_OP_WRITE ||
+	       op == VRR_OP_POLL || op == VRR_OP_LOAD || op == VRR_OP_STORE;
+}
+
+__attribute__((cold, noinline)) static bool passes(int op)
+{
+	if (relaxed(&ring->recording) == VRR_RECORDING_OFF)
+		return true;
+	if (!pausable(op))
+		return false;
+	ring_lost(VRR_LOSS_PAUSED, 1);
+	return true;
+}
+
 /* Goes into our own code: the stream that this thread writes now, with `room` bytes in its segment; NULL: not recorded.
  */
-static inline struct stream *go_in(const void *frame, uint32_t room)
+static inline struct stream *go_in(const void *frame, int op, uint32_t room)
 {
-	if (unlikely(!ring) || unlikely(!relaxed(&ring->recording)))
+	if (unlikely(!ring) || (unlikely(relaxed(&ring->recording) != VRR_RECORDING_ON) && passes(op)))
 		return NULL;
 	struct thread *t = &ring_self;
 	uint32_t generation = *process_generation;
@@ -156,7 +173,7 @@ static inline bool set_returned(struct stream *s, const struct vrr_record *recor
 
 void rec_brief(struct brief *r, int op, int fd, uint32_t entry, uint64_t a, uint64_t b, uint64_t value, int flags)
 {
-	struct stream *s = go_in(r, sizeof(struct vrr_record));
+	struct stream *s = go_in(r, op, sizeof(struct vrr_record));
 	r->record = NULL;
 	if (unlikely(!s))
 		return;
@@ -199,7 +216,7 @@ void rec_brief_end(struct brief *r, int64_t ret, uint64_t value, int flags)
 
 void rec_begin(struct rec *r, int op, int fd, uint32_t entry, uint64_t a, uint64_t b, uint32_t room)
 {
-	struct stream *s = go_in(r, room + (uint32_t)sizeof(struct vrr_record));
+	struct stream *s = go_in(r, op, room + (uint32_t)sizeof(struct vrr_record));
 	r->record = NULL;
 	if (unlikely(!s))
 		return;

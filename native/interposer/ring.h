@@ -18,6 +18,7 @@
 #define VFIO_RR_RING_H
 #include "libc.h"
 #include "schema.h"
+#include "trigger.h"
 
 struct rec_part {
 	struct vrr_segment *segment;
@@ -85,7 +86,7 @@ static inline size_t rec_size(size_t bytes)
 }
 static inline int64_t rec_result(int64_t ret)
 {
-	return ret == -1 ? -(int64_t)errno : ret;
+	return unlikely(ret == -1) ? trigger_failed() : ret;
 }
 
 #endif

@@ -166,7 +166,7 @@ export function readRing(path: string): Ring {
   const lost = fieldOf(vrr_ring, 'lost').at;
   return {
     calls,
-    lost: Array.from({ length: 8 }, (_, i) => Number(bytes.readBigUInt64LE(lost + 8 * i))),
+    lost: Array.from({ length: 16 }, (_, i) => Number(bytes.readBigUInt64LE(lost + 8 * i))),
     taken: ring('taken'),
   };
 }

@@ -18,7 +18,7 @@ test('threads that read at the same time: each call once, in each thread in orde
     assert.ok(mine.every((c, i) => c.a === BigInt(4 * (i % 1000))));
     assert.ok(mine.every((c, i) => i === 0 || c.enter >= (mine[i - 1]?.leave ?? 0n)));
   }
-  assert.equal(ring.lost, [0, 0, 0, 0, 0, 0, 0, 0]);
+  assert.ok(ring.lost.every((n) => n === 0));
 });
 
 test.run();
