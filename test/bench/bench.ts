@@ -1,9 +1,11 @@
 // Prints each bar of what recording may cost as a ratio measured in this run, with what it has to reach.
 //   npm run bench [-- --json] [-- --rounds N] [-- --quick]
+//   npm run bench -- --update-instructions      renews test/bench/instructions.json instead
 
 import { spawnSync } from 'node:child_process';
 import { playedSpeed } from '../play/speed.ts';
 import { type Cost, drained, median, prepare, recorded, straced, unrecorded } from './cost.ts';
+import { updateInstructions } from './instructions.ts';
 import { accessCosts, payloadCosts } from './store.ts';
 
 export interface Bar {
@@ -75,6 +77,10 @@ function* playBars(plan: Plan): Generator<Bar> {
 }
 
 function main(args: readonly string[]): number {
+  if (args.includes('--update-instructions')) {
+    process.stdout.write(`${JSON.stringify(updateInstructions(), null, 2)}\n`);
+    return 0;
+  }
   const quick = args.includes('--quick');
   const rounds = Number(args[args.indexOf('--rounds') + 1]) || (quick ? 3 : 7);
   const plan: Plan = {
