@@ -3,13 +3,14 @@
 
 import type Database from 'better-sqlite3';
 import { Encoder } from 'cbor-x';
-import { opName, ops } from '../schema/event.ts';
+import { noteOps, opName, ops } from '../schema/event.ts';
 import { fdKinds, kindName } from '../schema/kinds.ts';
 import { callOf } from '../schema/surface.ts';
 import { indexes } from '../schema/trace.ts';
 import { setMeta } from '../traces/create.ts';
 import type { RingStatus } from './drain.ts';
 import { cdevName, type Device, describeDevice, describeHost } from './host.ts';
+import { Interrupts, interruptRequests } from './interrupts.ts';
 import { findLinks } from './links.ts';
 
 export interface Counts {
@@ -38,11 +39,10 @@ const lossTexts: Readonly<Record<string, readonly ['lost' | 'missed', string, st
   mapped: ['missed', 'mappings', 'loads and stores of mapped regions are not in the trace; --mmio=trap records them'],
   kind_unknown: ['missed', 'descriptors', 'a VFIO request on a descriptor of which nothing is known'],
   paused: ['missed', 'calls', 'made while recording was stopped (vfio-rr ctl stop)'],
+  dma_limit: ['missed', 'looks at a page of DMA memory', 'more is mapped than --dma-limit; raise it'],
+  dma_gone: ['missed', 'looks at a page of DMA memory', 'it could not be read any more'],
   damaged: ['lost', 'streams', 'the ring file is damaged there'],
 };
-
-/** op → is it something that the program called, not a note of the recorder's. */
-const notes: readonly number[] = [ops.process, ops.attach, ops.lost, ops.more];
 
 export function lossesOf(status: RingStatus, discarded: number, failure: string | null): Loss[] {
   const found = Object.entries(lossTexts).flatMap(([name, [kind, what, detail]]): Loss[] => {
@@ -63,7 +63,7 @@ export function countCalls(db: Database.Database): Omit<Counts, 'missed' | 'lost
     .all() as { kind: number; op: number; request: number | null; n: number; open: number }[];
   const counts = { calls: 0, decoded: 0, raw: 0, unfinished: 0 };
   for (const r of rows) {
-    if (notes.includes(r.op)) continue;
+    if (noteOps.has(opName(r.op) ?? 'lost')) continue;
     const call = r.op === ops.ioctl ? callOf(kindName(r.kind), r.request ?? 0) : undefined;
     const known = r.op === ops.ioctl ? call !== undefined && call.arg.kind !== 'raw' : opName(r.op) !== undefined;
     counts.calls += r.n;
@@ -96,8 +96,8 @@ function placeRegions(db: Database.Database): void {
   }
 }
 
-function link(db: Database.Database): void {
-  const { alias, closed } = findLinks(db);
+function link(db: Database.Database, interrupts: Interrupts): void {
+  const { alias, closed } = findLinks(db, interruptRequests, interrupts.see);
   const setAlias = db.prepare('UPDATE handle SET alias = ? WHERE id = ?');
   const setClosed = db.prepare('UPDATE handle SET closed = ? WHERE id = ?');
   for (const [handle, original] of alias) setAlias.run(original, handle);
@@ -122,16 +122,20 @@ function nameDevices(db: Database.Database): Record<string, Device> {
   return devices;
 }
 
-/** All but `state`, in one transaction. */
-export function describe(db: Database.Database, losses: readonly Loss[]): Counts {
+/** All but `state`, in one transaction. Adds to the losses what bypassed the trace. */
+export function describe(db: Database.Database, losses: Loss[]): Counts {
   const sum = (kind: Loss['kind']): number => losses.filter((l) => l.kind === kind).reduce((n, l) => n + l.count, 0);
   return db.transaction(() => {
     db.exec(indexes.replaceAll('CREATE INDEX ', 'CREATE INDEX IF NOT EXISTS '));
-    link(db);
+    const interrupts = new Interrupts(db);
+    link(db, interrupts);
     placeRegions(db);
     const encoder = new Encoder({ useRecords: false });
     const context = db.prepare('INSERT OR REPLACE INTO context VALUES (?, ?)');
     const devices = nameDevices(db);
+    const seen = new Set(losses.map((l) => l.detail));
+    for (const detail of interrupts.store())
+      if (!seen.has(detail)) losses.push({ what: 'eventfd', count: 1, detail, kind: 'missed' });
     context.run('host', encoder.encode(describeHost()));
     if (Object.keys(devices).length > 0) context.run('devices', encoder.encode(devices));
     return putCounts(db, losses, { ...countCalls(db), missed: sum('missed'), lost: sum('lost') });

@@ -7,7 +7,7 @@ import { fdKinds } from '../schema/kinds.ts';
 import { codecs } from '../schema/trace.ts';
 import { unpack } from '../traces/pack.ts';
 
-interface Step {
+export interface Step {
   readonly id: number;
   readonly t: number;
   readonly dur: number | null;
@@ -17,6 +17,9 @@ interface Step {
   readonly fd: number;
   readonly handle: number;
   readonly process: number;
+  readonly request: number | null;
+  /** Payload of the argument. */
+  readonly inp: number | null;
 }
 interface Process {
   readonly id: number;
@@ -35,15 +38,19 @@ export interface Links {
   readonly closed: ReadonlyMap<number, number>;
 }
 
-const followed = [ops.open, ops.close, ops.dup, ops.attach, ops.eventfd, ops.ioctl, ops.fork, ops.process, ops.fcntl];
+const followed = [ops.open, ops.close, ops.dup, ops.attach, ops.eventfd, ops.fork, ops.process, ops.fcntl, ops.kvm];
 
-/** The steps that move descriptors: ioctls only where they made one. */
-function steps(db: Database.Database): Step[] {
+/** Descriptors of one process by number: handles. */
+export type Table = ReadonlyMap<number, number>;
+
+/** The steps that move descriptors, and those that name them: ioctls only where they made one or are `watched`. */
+function steps(db: Database.Database, watched: readonly number[]): Step[] {
   return db
     .prepare(
-      `SELECT e.id, e.t, e.dur, e.ret, e.a, s.op, s.fd, s.handle, th.process
+      `SELECT e.id, e.t, e.dur, e.ret, e.a, s.op, s.fd, s.handle, s.request, e.inp, th.process
        FROM event e JOIN site s ON s.id = e.site JOIN thread th ON th.id = s.thread
-       WHERE e.val IS NULL AND (e.site IN (SELECT id FROM site WHERE op IN (${followed.filter((o) => o !== ops.ioctl)}))
+       WHERE e.val IS NULL AND (e.site IN (SELECT id FROM site WHERE op IN (${followed})
+         OR op = ${ops.ioctl} AND kind = ${fdKinds.device} AND request IN (${watched}))
          OR e.id IN (SELECT event FROM made)) ORDER BY e.id`,
     )
     .all() as Step[];
@@ -133,7 +140,12 @@ class Tables {
   }
 }
 
-export function findLinks(db: Database.Database): Links {
+/** `see`: told of each step that names descriptors without moving them (KVM's, and device ioctls `watched`). */
+export function findLinks(
+  db: Database.Database,
+  watched: readonly number[] = [],
+  see: (step: Step, table: Table) => void = () => {},
+): Links {
   const handles = db.prepare('SELECT id, kind, fd FROM handle').all() as {
     id: number;
     kind: number;
@@ -150,8 +162,10 @@ export function findLinks(db: Database.Database): Links {
   const sent = passedBy(db, ops.sendmsg, phases.IN, kinds);
   const received = passedBy(db, ops.recvmsg, phases.OUT, kinds);
   const arrived = new Set(received.map((r) => r.handle));
-  for (const step of steps(db)) {
+  for (const step of steps(db, watched)) {
     const table = tables.of(step.process);
+    if (step.op === ops.kvm || (step.op === ops.ioctl && step.request !== null && watched.includes(step.request)))
+      see(step, table);
     if (step.op === ops.close) {
       if (step.ret !== null) tables.drop(table, step.fd, step.id);
     } else if (step.op === ops.dup || step.op === ops.fcntl) {

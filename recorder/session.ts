@@ -95,7 +95,7 @@ export class Session {
     return { ...counts, losses, waits: extra.waits, waitNs: extra.wait_ns };
   }
 
-  #complete(losses: readonly Loss[], meta: Readonly<Record<string, string | number | null>>): Counts {
+  #complete(losses: Loss[], meta: Readonly<Record<string, string | number | null>>): Counts {
     this.#db.exec('DROP TABLE IF EXISTS reserve');
     try {
       const counts = describe(this.#db, losses);

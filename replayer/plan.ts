@@ -97,6 +97,8 @@ export class Planner implements Planning {
         this.#process(e);
         return noted();
       case 'mprotect':
+      case 'dma': // what the device and the program wrote; a replay's device writes its own
+      case 'kvm':
         return noted();
       case 'lost':
       case 'more':

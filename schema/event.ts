@@ -26,7 +26,7 @@
 import { s32, s64, struct, u8, u16, u32, u64 } from './layout.ts';
 
 export const RING_MAGIC = 0x31474e4952525256n; // "VRRRING1"
-export const RING_VERSION = 2;
+export const RING_VERSION = 3;
 
 /** What the program did. Part of the trace format: append only. */
 export const ops = {
@@ -56,6 +56,10 @@ export const ops = {
   load: 21,
   store: 22,
   mprotect: 23,
+  /** Bytes of memory that devices reach, as they were at a chosen point (--dma). */
+  dma: 24,
+  /** KVM was given an eventfd that is followed, or gave it back (schema/kvm.ts): signals that nobody reads. */
+  kvm: 25,
   /** Continuation of the record before. */
   more: 30,
   /** The interposer had to let something go: `a` = loss kind, `b` = how many. */
@@ -67,7 +71,7 @@ export function opName(nr: number): Op | undefined {
 }
 
 /** Notes of the interposer's own among the records: the program made no such call. */
-export const noteOps: ReadonlySet<Op> = new Set(['process', 'attach', 'more', 'lost']);
+export const noteOps: ReadonlySet<Op> = new Set(['process', 'attach', 'dma', 'kvm', 'more', 'lost']);
 
 export const recordStates = { NONE: 0, ENTERED: 1, DONE: 2 } as const;
 export const recordFlags = {
@@ -107,6 +111,20 @@ export const losses = {
   MAPPED: 6, // mapped region whose loads and stores are not recorded (--mmio=pass)
   KIND_UNKNOWN: 7, // VFIO request on a descriptor of unknown kind
   PAUSED: 8, // calls made while recording was stopped (`ctl stop`)
+  DMA_LIMIT: 9, // pages of DMA memory that were not looked at (--dma-limit)
+  DMA_GONE: 10, // pages of DMA memory that could not be read
+} as const;
+
+/** Points at which DMA memory is looked at; `ret` of a dma record. */
+export const dmaPoints = {
+  /** The program read an eventfd that a device signals. */
+  interrupt: 1,
+  /** Before UNMAP_DMA or IOAS_UNMAP, of what it unmaps. */
+  unmap: 2,
+  /** Before a change of migration state. */
+  migration: 3,
+  /** Before a write to a range that the user named. */
+  doorbell: 4,
 } as const;
 
 /**
@@ -118,6 +136,7 @@ export const losses = {
  * sendmsg/recvmsg: number of fds passed, 0 (ARRAY chunk: {s32 fd, u32 handle} each). fork: child pid as ret.
  * eventfd: initial value, flags. fcntl: command, argument. process: pid, parent pid.
  * load/store: region offset from the mapping's file offset, width in bytes; `value` inline.
+ * dma: IOVA, length; handle: container or iommufd; ret: dmaPoints. kvm: request, 0; fd: KVM's, handle: the eventfd.
  */
 export const vrr_record = struct('vrr_record', {
   head: u64('in'), // size u32 | op u8 | flags u8 | state u16, written as one word
@@ -165,7 +184,10 @@ export const vrr_ring = struct('vrr_ring', {
   real_start: u64('in'), // CLOCK_REALTIME ns at clock_start
   flags: u32('in'),
   recorder_pid: u32('in'),
-  pad0: u64('in', { count: 6 }),
+  dma: u32('in'), // dmaModes
+  doorbells: u32('in'), // how many of the arrays at the end are in use
+  dma_limit: u64('in'), // bytes of DMA memory looked at in one point, at most
+  pad0: u64('in', { count: 4 }),
   // One writer group a cache line.
   taken: u64('in'),
   pad1: u64('in', { count: 7 }),
@@ -191,7 +213,14 @@ export const vrr_ring = struct('vrr_ring', {
   pad4: u32('in'),
   dump_tick: u64('in'), // before the triggering call's `leave`
   dump_count: u64('in'), // triggers in all, those that came while one was pending included
+  // Ranges of regions whose writes are points to look at DMA memory.
+  doorbell_region: u32('in', { count: 8 }),
+  doorbell_size: u32('in', { count: 8 }),
+  doorbell_offset: u64('in', { count: 8 }),
 });
+export const DOORBELLS_MAX = 8;
+/** hash: the memory goes through the ring all the same, the trace keeps its hash. */
+export const dmaModes = { none: 0, hash: 1, pages: 2 } as const;
 
 export const recordings = {
   /** Writers pass everything through. */ OFF: 0,

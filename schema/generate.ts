@@ -9,6 +9,7 @@ import { irqSetFlags, migrationRegion, regionCaps, regionFlags } from './device.
 import * as event from './event.ts';
 import { features } from './features.ts';
 import { anonInodes, fdKinds, paths } from './kinds.ts';
+import { KVM_TYPE, kvmCalls, kvmIoeventfdFlags, kvmIrqfdFlags } from './kvm.ts';
 import {
   type Bits,
   fieldOf,
@@ -177,6 +178,8 @@ ${defines('VRR_CHUNK_', event.chunkFlags)}
 ${defines('VRR_WHERE_', event.wheres)}
 ${defines('VRR_LOSS_', event.losses)}
 ${defines('VRR_MMIO_', event.mmioModes)}
+${defines('VRR_DMA_', event.dmaModes)}
+${defines('VRR_DMA_AT_', event.dmaPoints)}
 ${defines('VRR_CLOCK_', event.clocks)}
 ${defines('VRR_RECORDING_', event.recordings)}
 ${defines('VRR_TRIGGER_', event.triggers)}
@@ -187,10 +190,18 @@ ${defines('VRR_CODEC_', codecs)}
 #define VRR_RING_VERSION ${event.RING_VERSION}
 #define VRR_PAYLOAD_MAX ${event.PAYLOAD_MAX}u
 #define VRR_ARG_MAX ${event.ARG_MAX}u
+#define VRR_DOORBELLS_MAX ${event.DOORBELLS_MAX}
 #define VRR_ENV_RING "${event.environment.ring}"
 #define VRR_ENV_PLAY "${event.environment.play}"
 
 ${[event.vrr_record, event.vrr_chunk, event.vrr_segment, event.vrr_ring].map(cStruct).join('\n\n')}
+
+/* KVM's requests that take eventfds (schema/kvm.ts). */
+#define VRR_KVM_TYPE 0x${KVM_TYPE.toString(16)}
+${kvmCalls.map((c) => `#define VRR_${c.name} 0x${c.request.toString(16)}u`).join('\n')}
+${kvmCalls.map((c) => cStruct({ ...c.layout, name: `vrr_${c.layout.name}` })).join('\n\n')}
+${defines('VRR_KVM_IRQFD_', kvmIrqfdFlags)}
+${defines('VRR_KVM_IOEVENTFD_', kvmIoeventfdFlags)}
 
 ${defines('VRR_REGION_FLAG_', regionFlags)}
 ${defines('VRR_REGION_CAP_', regionCaps)}
@@ -275,6 +286,13 @@ export function kernelStructs(): Struct[] {
   return structsIn().filter((s) => /^(vfio|iommu)_/.test(s.name) && !unnamed.has(s.name));
 }
 
+function kvmProof(): string[] {
+  return kvmCalls.flatMap((c) => [
+    `_Static_assert(${c.name} == 0x${c.request.toString(16)}u, "${c.name}");`,
+    ...c.layout.fields.flatMap((f) => [...proofOf(f, c.layout), ...(f.names ? nameProofs(f.names) : [])]),
+  ]);
+}
+
 export function proof(): string {
   const structs = structsIn();
   const kernel = kernelStructs();
@@ -297,6 +315,12 @@ ${featureIds.join('\n')}
 ${[...named].join('\n')}
 
 ${kernel.map((s) => s.fields.flatMap((f) => proofOf(f, s)).join('\n')).join('\n\n')}
+
+/* KVM's header is the system's (linux-libc-dev), which is there on the architectures that have KVM. */
+#if __has_include(<linux/kvm.h>)
+#include <linux/kvm.h>
+${kvmProof().join('\n')}
+#endif
 `;
 }
 

@@ -1,6 +1,7 @@
 // The trace at rest: one SQLite file. Integers only in `event`; bytes once in `payload`; names in views.
 
 import { request } from './call.ts';
+import { pciIrqs } from './device.ts';
 import { ops } from './event.ts';
 import { features } from './features.ts';
 import { fdKinds } from './kinds.ts';
@@ -11,10 +12,11 @@ export const APPLICATION_ID = 0x56525254; // "VRRT"
 export const versions = [
   { version: 1, change: 'initial' },
   { version: 2, change: 'table mark; loss PAUSED' },
+  { version: 3, change: 'table armed; notes of KVM and of DMA memory; losses DMA_LIMIT and DMA_GONE' },
 ] as const;
 export const FORMAT_VERSION = versions.length;
 /** Tables that not every version has, and the first that does. */
-export const addedTables: Readonly<Record<string, number>> = { mark: 2 };
+export const addedTables: Readonly<Record<string, number>> = { mark: 2, armed: 3 };
 
 export const codecs = {
   RAW: 0,
@@ -50,6 +52,10 @@ CREATE TABLE made (event INT, handle INT, kind INT);
 CREATE TABLE payload (id INTEGER PRIMARY KEY, hash BLOB, size INT, codec INT, data BLOB);
 -- What somebody wrote beside the calls (ctl mark). t: ns since the recording's start.
 CREATE TABLE mark (t INT, text TEXT);
+-- Eventfds that devices signal (SET_IRQS, IOEVENTFD, wakeup): from event first to event last (NULL: to the end). idx, vector:
+-- IRQ index and subindex; idx NULL: armed by another call than SET_IRQS. action: flags of SET_IRQS. bypass: why signals
+-- are not in the trace.
+CREATE TABLE armed (id INTEGER PRIMARY KEY, device INT, idx INT, vector INT, action INT, eventfd INT, first INT, last INT, bypass TEXT);
 -- What was not kept, and why.
 CREATE TABLE loss (what TEXT, count INT, detail TEXT);
 -- Irregular, rare: device description, reports (CBOR).
@@ -64,6 +70,10 @@ CREATE TABLE request_name (kind INT, request INT, name TEXT, PRIMARY KEY (kind, 
 CREATE TABLE feature_name (feature INTEGER PRIMARY KEY, name TEXT);
 CREATE TABLE errno_name (errno INTEGER PRIMARY KEY, name TEXT);
 `;
+
+const irqCase = `CASE a.idx ${Object.entries(pciIrqs)
+  .map(([name, idx]) => `WHEN ${idx} THEN '${name}'`)
+  .join(' ')} ELSE a.idx END`;
 
 export const views = `
 CREATE VIEW call AS
@@ -88,6 +98,17 @@ CREATE VIEW failed_call AS SELECT * FROM call WHERE result < 0;
 CREATE VIEW region_summary AS
 SELECT device, region, name, length, count(*) AS calls, min(offset) AS first, max(offset) AS last, sum(result < 0) AS failed
 FROM call WHERE region IS NOT NULL GROUP BY device, region, name, length;
+-- Each eventfd that a device was given: how many signals the program took from it by reading, when first and last.
+CREATE VIEW interrupt AS
+SELECT coalesce(d.name, d.path) AS device, ${irqCase} AS irq, a.vector, b.name AS armed_by, a.eventfd, a.first, a.last,
+  count(e.id) AS reads, coalesce(sum(e.val), 0) AS signals, min(e.t) / 1e9 AS first_seconds, max(e.t) / 1e9 AS last_seconds, a.bypass
+FROM armed a JOIN handle d ON d.id = a.device
+LEFT JOIN call b ON b.id = a.first
+LEFT JOIN handle h ON a.eventfd IN (h.id, h.alias)
+LEFT JOIN site s ON s.handle = h.id AND s.op = ${ops.read} AND s.kind = ${fdKinds.eventfd}
+LEFT JOIN event e ON e.site = s.id AND e.ret > 0 AND e.id > a.first
+  AND e.id < coalesce((SELECT min(n.first) FROM armed n WHERE n.eventfd = a.eventfd AND n.first > a.first), e.id + 1)
+GROUP BY a.id;
 `;
 
 export const indexes = `

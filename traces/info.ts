@@ -7,6 +7,7 @@ import { callOf } from '../schema/surface.ts';
 import type { Loss, Row } from './entities.ts';
 import { jsonLine } from './format/json.ts';
 import { hex, printable, seconds } from './format/scalar.ts';
+import { type Interrupt, interruptsOf } from './interrupts.ts';
 import type { Io } from './io.ts';
 import { Names } from './names.ts';
 import { Progress } from './progress.ts';
@@ -47,6 +48,7 @@ export interface TraceInfo {
   readonly failed: number;
   readonly unfinished: number;
   readonly losses: readonly Loss[];
+  readonly interrupts: readonly Interrupt[];
   readonly context: Record<string, unknown>;
 }
 
@@ -151,6 +153,7 @@ export function traceInfo(trace: Trace, progress: (done: number) => void = () =>
     failed: sum((r) => Number(r.failed ?? 0)),
     unfinished: sum((r) => Number(r.unfinished ?? 0)),
     losses: trace.losses,
+    interrupts: interruptsOf(trace),
     context: Object.fromEntries(trace.contextKeys().map((key) => [key, trace.context(key)])),
   };
 }
@@ -191,9 +194,28 @@ function infoText(t: TraceInfo): string {
         t.devices.map((d) => [d.handle, d.kind, d.calls, d.failed, d.name]),
       ),
     )}`,
+    interruptsText(t.interrupts),
     ...Object.entries(t.context).map(([key, value]) => `${printable(key)}\n${nested(value, 1)}`),
   ];
   return sections.filter(Boolean).join('\n');
+}
+
+/** Vectors said; a device may have 2048. */
+const VECTORS = 32;
+
+function interruptsText(interrupts: readonly Interrupt[]): string {
+  if (interrupts.length === 0) return '';
+  const table = tableText(
+    ['device', 'irq', 'vector', 'from', 'to', 'reads', 'signals', ''],
+    interrupts
+      .slice(0, VECTORS)
+      .map((i) => [
+        ...[i.device, i.irq ?? i.armed_by, i.vector, i.first, i.last ?? '', i.reads, i.signals],
+        i.bypass === null ? '' : 'not all in the trace',
+      ]),
+  );
+  const rest = interrupts.length - VECTORS;
+  return `interrupts\n${indent(table)}${rest > 0 ? `  and ${rest} more: SELECT * FROM interrupt\n` : ''}`;
 }
 
 const indent = (text: string): string => text.replace(/^(?=.)/gm, '  ');

@@ -716,3 +716,38 @@ _Static_assert(offsetof(struct vfio_info_cap_header, version) == 2, "vfio_info_c
 _Static_assert(sizeof(((struct vfio_info_cap_header *)0)->version) == 2, "vfio_info_cap_header.version size");
 _Static_assert(offsetof(struct vfio_info_cap_header, next) == 4, "vfio_info_cap_header.next offset");
 _Static_assert(sizeof(((struct vfio_info_cap_header *)0)->next) == 4, "vfio_info_cap_header.next size");
+
+/* KVM's header is the system's (linux-libc-dev), which is there on the architectures that have KVM. */
+#if __has_include(<linux/kvm.h>)
+#include <linux/kvm.h>
+_Static_assert(KVM_IRQFD == 0x4020ae76u, "KVM_IRQFD");
+_Static_assert(offsetof(struct kvm_irqfd, fd) == 0, "kvm_irqfd.fd offset");
+_Static_assert(sizeof(((struct kvm_irqfd *)0)->fd) == 4, "kvm_irqfd.fd size");
+_Static_assert(offsetof(struct kvm_irqfd, gsi) == 4, "kvm_irqfd.gsi offset");
+_Static_assert(sizeof(((struct kvm_irqfd *)0)->gsi) == 4, "kvm_irqfd.gsi size");
+_Static_assert(offsetof(struct kvm_irqfd, flags) == 8, "kvm_irqfd.flags offset");
+_Static_assert(sizeof(((struct kvm_irqfd *)0)->flags) == 4, "kvm_irqfd.flags size");
+_Static_assert((unsigned long long)KVM_IRQFD_FLAG_DEASSIGN == 1ULL, "KVM_IRQFD_FLAG_DEASSIGN");
+_Static_assert((unsigned long long)KVM_IRQFD_FLAG_RESAMPLE == 2ULL, "KVM_IRQFD_FLAG_RESAMPLE");
+_Static_assert(offsetof(struct kvm_irqfd, resamplefd) == 12, "kvm_irqfd.resamplefd offset");
+_Static_assert(sizeof(((struct kvm_irqfd *)0)->resamplefd) == 4, "kvm_irqfd.resamplefd size");
+_Static_assert(offsetof(struct kvm_irqfd, pad) == 16, "kvm_irqfd.pad offset");
+_Static_assert(sizeof(((struct kvm_irqfd *)0)->pad) == 16, "kvm_irqfd.pad size");
+_Static_assert(KVM_IOEVENTFD == 0x4040ae79u, "KVM_IOEVENTFD");
+_Static_assert(offsetof(struct kvm_ioeventfd, datamatch) == 0, "kvm_ioeventfd.datamatch offset");
+_Static_assert(sizeof(((struct kvm_ioeventfd *)0)->datamatch) == 8, "kvm_ioeventfd.datamatch size");
+_Static_assert(offsetof(struct kvm_ioeventfd, addr) == 8, "kvm_ioeventfd.addr offset");
+_Static_assert(sizeof(((struct kvm_ioeventfd *)0)->addr) == 8, "kvm_ioeventfd.addr size");
+_Static_assert(offsetof(struct kvm_ioeventfd, len) == 16, "kvm_ioeventfd.len offset");
+_Static_assert(sizeof(((struct kvm_ioeventfd *)0)->len) == 4, "kvm_ioeventfd.len size");
+_Static_assert(offsetof(struct kvm_ioeventfd, fd) == 20, "kvm_ioeventfd.fd offset");
+_Static_assert(sizeof(((struct kvm_ioeventfd *)0)->fd) == 4, "kvm_ioeventfd.fd size");
+_Static_assert(offsetof(struct kvm_ioeventfd, flags) == 24, "kvm_ioeventfd.flags offset");
+_Static_assert(sizeof(((struct kvm_ioeventfd *)0)->flags) == 4, "kvm_ioeventfd.flags size");
+_Static_assert((unsigned long long)KVM_IOEVENTFD_FLAG_DATAMATCH == 1ULL, "KVM_IOEVENTFD_FLAG_DATAMATCH");
+_Static_assert((unsigned long long)KVM_IOEVENTFD_FLAG_PIO == 2ULL, "KVM_IOEVENTFD_FLAG_PIO");
+_Static_assert((unsigned long long)KVM_IOEVENTFD_FLAG_DEASSIGN == 4ULL, "KVM_IOEVENTFD_FLAG_DEASSIGN");
+_Static_assert((unsigned long long)KVM_IOEVENTFD_FLAG_VIRTIO_CCW_NOTIFY == 8ULL, "KVM_IOEVENTFD_FLAG_VIRTIO_CCW_NOTIFY");
+_Static_assert(offsetof(struct kvm_ioeventfd, pad) == 28, "kvm_ioeventfd.pad offset");
+_Static_assert(sizeof(((struct kvm_ioeventfd *)0)->pad) == 36, "kvm_ioeventfd.pad size");
+#endif

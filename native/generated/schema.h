@@ -39,6 +39,8 @@
 #define VRR_OP_LOAD 0x15
 #define VRR_OP_STORE 0x16
 #define VRR_OP_MPROTECT 0x17
+#define VRR_OP_DMA 0x18
+#define VRR_OP_KVM 0x19
 #define VRR_OP_MORE 0x1e
 #define VRR_OP_LOST 0x1f
 
@@ -65,9 +67,18 @@
 #define VRR_LOSS_MAPPED 6
 #define VRR_LOSS_KIND_UNKNOWN 7
 #define VRR_LOSS_PAUSED 8
+#define VRR_LOSS_DMA_LIMIT 9
+#define VRR_LOSS_DMA_GONE 0xa
 #define VRR_MMIO_PASS 0
 #define VRR_MMIO_HIDE 1
 #define VRR_MMIO_TRAP 2
+#define VRR_DMA_NONE 0
+#define VRR_DMA_HASH 1
+#define VRR_DMA_PAGES 2
+#define VRR_DMA_AT_INTERRUPT 1
+#define VRR_DMA_AT_UNMAP 2
+#define VRR_DMA_AT_MIGRATION 3
+#define VRR_DMA_AT_DOORBELL 4
 #define VRR_CLOCK_TSC 1
 #define VRR_CLOCK_MONOTONIC 2
 #define VRR_RECORDING_OFF 0
@@ -85,9 +96,10 @@
 #define VRR_CODEC_NONE 3
 
 #define VRR_RING_MAGIC 0x31474e4952525256ULL
-#define VRR_RING_VERSION 2
+#define VRR_RING_VERSION 3
 #define VRR_PAYLOAD_MAX 67108864u
 #define VRR_ARG_MAX 1048576u
+#define VRR_DOORBELLS_MAX 8
 #define VRR_ENV_RING "VFIO_RR_RING"
 #define VRR_ENV_PLAY "VFIO_RR_PLAY"
 
@@ -163,7 +175,10 @@ struct vrr_ring {
 	uint64_t real_start;
 	uint32_t flags;
 	uint32_t recorder_pid;
-	uint64_t pad0[6];
+	uint32_t dma;
+	uint32_t doorbells;
+	uint64_t dma_limit;
+	uint64_t pad0[4];
 	uint64_t taken;
 	uint64_t pad1[7];
 	uint64_t given;
@@ -187,6 +202,9 @@ struct vrr_ring {
 	uint32_t pad4;
 	uint64_t dump_tick;
 	uint64_t dump_count;
+	uint32_t doorbell_region[8];
+	uint32_t doorbell_size[8];
+	uint64_t doorbell_offset[8];
 };
 _Static_assert(offsetof(struct vrr_ring, magic) == 0, "vrr_ring.magic");
 _Static_assert(offsetof(struct vrr_ring, version) == 8, "vrr_ring.version");
@@ -201,7 +219,10 @@ _Static_assert(offsetof(struct vrr_ring, mono_start) == 48, "vrr_ring.mono_start
 _Static_assert(offsetof(struct vrr_ring, real_start) == 56, "vrr_ring.real_start");
 _Static_assert(offsetof(struct vrr_ring, flags) == 64, "vrr_ring.flags");
 _Static_assert(offsetof(struct vrr_ring, recorder_pid) == 68, "vrr_ring.recorder_pid");
-_Static_assert(offsetof(struct vrr_ring, pad0) == 72, "vrr_ring.pad0");
+_Static_assert(offsetof(struct vrr_ring, dma) == 72, "vrr_ring.dma");
+_Static_assert(offsetof(struct vrr_ring, doorbells) == 76, "vrr_ring.doorbells");
+_Static_assert(offsetof(struct vrr_ring, dma_limit) == 80, "vrr_ring.dma_limit");
+_Static_assert(offsetof(struct vrr_ring, pad0) == 88, "vrr_ring.pad0");
 _Static_assert(offsetof(struct vrr_ring, taken) == 120, "vrr_ring.taken");
 _Static_assert(offsetof(struct vrr_ring, pad1) == 128, "vrr_ring.pad1");
 _Static_assert(offsetof(struct vrr_ring, given) == 184, "vrr_ring.given");
@@ -225,7 +246,49 @@ _Static_assert(offsetof(struct vrr_ring, dump_tid) == 480, "vrr_ring.dump_tid");
 _Static_assert(offsetof(struct vrr_ring, pad4) == 484, "vrr_ring.pad4");
 _Static_assert(offsetof(struct vrr_ring, dump_tick) == 488, "vrr_ring.dump_tick");
 _Static_assert(offsetof(struct vrr_ring, dump_count) == 496, "vrr_ring.dump_count");
-_Static_assert(sizeof(struct vrr_ring) == 504, "vrr_ring");
+_Static_assert(offsetof(struct vrr_ring, doorbell_region) == 504, "vrr_ring.doorbell_region");
+_Static_assert(offsetof(struct vrr_ring, doorbell_size) == 536, "vrr_ring.doorbell_size");
+_Static_assert(offsetof(struct vrr_ring, doorbell_offset) == 568, "vrr_ring.doorbell_offset");
+_Static_assert(sizeof(struct vrr_ring) == 632, "vrr_ring");
+
+/* KVM's requests that take eventfds (schema/kvm.ts). */
+#define VRR_KVM_TYPE 0xae
+#define VRR_KVM_IRQFD 0x4020ae76u
+#define VRR_KVM_IOEVENTFD 0x4040ae79u
+struct vrr_kvm_irqfd {
+	int32_t fd;
+	uint32_t gsi;
+	uint32_t flags;
+	uint32_t resamplefd;
+	uint8_t pad[16];
+};
+_Static_assert(offsetof(struct vrr_kvm_irqfd, fd) == 0, "vrr_kvm_irqfd.fd");
+_Static_assert(offsetof(struct vrr_kvm_irqfd, gsi) == 4, "vrr_kvm_irqfd.gsi");
+_Static_assert(offsetof(struct vrr_kvm_irqfd, flags) == 8, "vrr_kvm_irqfd.flags");
+_Static_assert(offsetof(struct vrr_kvm_irqfd, resamplefd) == 12, "vrr_kvm_irqfd.resamplefd");
+_Static_assert(offsetof(struct vrr_kvm_irqfd, pad) == 16, "vrr_kvm_irqfd.pad");
+_Static_assert(sizeof(struct vrr_kvm_irqfd) == 32, "vrr_kvm_irqfd");
+
+struct vrr_kvm_ioeventfd {
+	uint64_t datamatch;
+	uint64_t addr;
+	uint32_t len;
+	int32_t fd;
+	uint32_t flags;
+	uint8_t pad[36];
+};
+_Static_assert(offsetof(struct vrr_kvm_ioeventfd, datamatch) == 0, "vrr_kvm_ioeventfd.datamatch");
+_Static_assert(offsetof(struct vrr_kvm_ioeventfd, addr) == 8, "vrr_kvm_ioeventfd.addr");
+_Static_assert(offsetof(struct vrr_kvm_ioeventfd, len) == 16, "vrr_kvm_ioeventfd.len");
+_Static_assert(offsetof(struct vrr_kvm_ioeventfd, fd) == 20, "vrr_kvm_ioeventfd.fd");
+_Static_assert(offsetof(struct vrr_kvm_ioeventfd, flags) == 24, "vrr_kvm_ioeventfd.flags");
+_Static_assert(offsetof(struct vrr_kvm_ioeventfd, pad) == 28, "vrr_kvm_ioeventfd.pad");
+_Static_assert(sizeof(struct vrr_kvm_ioeventfd) == 64, "vrr_kvm_ioeventfd");
+#define VRR_KVM_IRQFD_DEASSIGN 1
+#define VRR_KVM_IRQFD_RESAMPLE 2
+#define VRR_KVM_IOEVENTFD_DATAMATCH 1
+#define VRR_KVM_IOEVENTFD_PIO 2
+#define VRR_KVM_IOEVENTFD_DEASSIGN 4
 
 #define VRR_REGION_FLAG_READ 1
 #define VRR_REGION_FLAG_WRITE 2

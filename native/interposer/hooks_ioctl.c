@@ -6,6 +6,7 @@
 #include "capture.h"
 #include "fds.h"
 #include "guard.h"
+#include "kvm.h"
 #include "mappings.h"
 #include "real.h"
 
@@ -169,5 +170,7 @@ int ioctl(int fd, unsigned long request, ...)
 			return ret;
 		}
 	}
+	if (unlikely(kvm_takes_eventfd(request)))
+		return kvm_ioctl(fd, request, argument);
 	return REAL(ioctl)(fd, request, argument);
 }

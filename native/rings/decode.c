@@ -93,6 +93,8 @@ static bool makes_handle(uint8_t op)
 /* Whether the bytes are the program's data, which --payload may leave out, rather than what decoding needs. */
 static enum payload_mode mode_of(const struct drain *drain, uint8_t op, uint16_t where)
 {
+	if (op == VRR_OP_DMA)
+		return drain->ring.header->dma == VRR_DMA_PAGES ? PAYLOAD_FULL : PAYLOAD_HASH;
 	if (where >= VRR_WHERE_ARRAY ? where == VRR_WHERE_ARG && moves_bytes(op) : op == VRR_OP_IOCTL)
 		return drain->payload_mode;
 	return PAYLOAD_FULL;

@@ -109,7 +109,7 @@ static void handle_column(struct drain *d, size_t row, int column, sqlite3_conte
 }
 
 /* What the ring knows besides records, and how the drain fares. */
-#define STATUS_ROWS 16
+#define STATUS_ROWS 18
 static size_t status_count(const struct drain *d)
 {
 	return d->open ? STATUS_ROWS : 0;
@@ -131,7 +131,9 @@ static void status_column(struct drain *d, size_t row, int column, sqlite3_conte
 						       "lost_too_big",
 						       "mapped",
 						       "kind_unknown",
-						       "paused"};
+						       "paused",
+						       "dma_limit",
+						       "dma_gone"};
 	const struct vrr_ring *h = d->ring.header;
 	if (column == 0)
 		return text(c, names[row]);

@@ -44,7 +44,7 @@ static void fail(const char *what)
 
 static void install_filter(void)
 {
-	struct sock_filter f[STOPS * 2 + 8];
+	struct sock_filter f[STOPS * 2 + 12];
 	unsigned n = 0;
 #define ADD(...) f[n++] = (struct sock_filter)__VA_ARGS__
 	ADD(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)));
@@ -55,6 +55,9 @@ static void install_filter(void)
 	ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 1, 0));
 	ADD(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
 	ADD(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])));
+	ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, VRR_KVM_IRQFD, 1, 0));
+	ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, VRR_KVM_IOEVENTFD, 0, 1));
+	ADD(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRACE));
 	ADD(BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xff00));
 	ADD(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, VFIO_TYPE << 8, 0, 1));
 	ADD(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRACE));

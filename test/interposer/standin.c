@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kvm.h>
 #include <linux/vfio.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -102,6 +103,8 @@ int ioctl(int fd, unsigned long request, ...)
 	void *argument = va_arg(list, void *);
 	va_end(list);
 	enum kind kind = fd >= 0 && fd < TOP ? kinds[fd] : NONE;
+	if (request == KVM_IRQFD || request == KVM_IOEVENTFD) /* KVM is any descriptor */
+		return 0;
 	if (kind == NONE || _IOC_TYPE(request) != VFIO_TYPE)
 		return next(fd, request, argument);
 	if (kind == CONTAINER && request == VFIO_GET_API_VERSION)
@@ -122,6 +125,8 @@ int ioctl(int fd, unsigned long request, ...)
 		return readable(argument, 32) ? region_info(argument) : -1;
 	if (kind == DEVICE && request == VFIO_DEVICE_SET_IRQS)
 		return readable(argument, 20) ? 0 : -1;
+	if (kind == DEVICE && request == VFIO_DEVICE_IOEVENTFD)
+		return 0;
 	if (kind == DEVICE && request == VFIO_DEVICE_FEATURE) {
 		struct vfio_device_feature *feature = argument;
 		unsigned id = feature->flags & VFIO_DEVICE_FEATURE_MASK;

@@ -4,6 +4,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { errnos } from '../../schema/errno.ts';
 import { type Op, recordFlags, wheres } from '../../schema/event.ts';
+import { kvmCalls } from '../../schema/kvm.ts';
 import { errorTexts } from '../../traces/format/scalar.ts';
 import { show } from '../../traces/show.ts';
 import { listen } from './io.ts';
@@ -140,6 +141,14 @@ const shown: Readonly<Record<Op, readonly [EventSpec, string]>> = {
   ],
   mprotect: [{ a: 4096, length: 4096 }, 'mprotect(0x1000, 4096) = 0'],
   more: [{}, '+++ lost'],
+  dma: [
+    { a: 0x8000, length: 4, ret: 1, output: Buffer.from('abcd') },
+    'dma(/dev/x, 0x8000, 4) [61 62 63 64] /* at interrupt */',
+  ],
+  kvm: [
+    { a: kvmCalls[0].request, input: packed(u32(3), u32(24), u32(1), ...Array.from({ length: 5 }, () => u32(0))) },
+    'ioctl(3<KVM>, KVM_IRQFD, {fd=3</dev/x>, gsi=24, flags=DEASSIGN, resamplefd=0}) = 0',
+  ],
   lost: [{ a: 1, length: 2 }, '+++ lost 2 records (1) +++'],
 };
 for (const [op, [spec, text]] of Object.entries(shown))

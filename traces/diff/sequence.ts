@@ -105,6 +105,8 @@ const ignored: ReadonlySet<string> = new Set([
   'lost',
   'more',
   'attach',
+  'dma',
+  'kvm',
   'munmap',
   'mprotect',
 ]);

@@ -1,7 +1,8 @@
 // One call as one line, in strace's manner: ID SECONDS [pid N] call(arguments) = result <seconds>.
 
 import { decode } from '../../schema/decode.ts';
-import { noteOps, recordFlags, wheres } from '../../schema/event.ts';
+import { dmaPoints, noteOps, recordFlags, wheres } from '../../schema/event.ts';
+import { kvmCalls } from '../../schema/kvm.ts';
 import type { Struct } from '../../schema/layout.ts';
 import { v1StateName, vfio_device_migration_info } from '../../schema/states-v1.ts';
 import type { TraceEvent } from '../event.ts';
@@ -93,12 +94,32 @@ function body(e: TraceEvent, names: Names): string {
       return `fcntl(${fd}, ${fcntlName(num(e.a))}${e.length === null ? '' : `, ${e.length}`})`;
     case 'process':
       return `+++ process ${num(e.a) || e.pid} ${pathOf(e)} +++`;
+    case 'dma':
+      return `dma(${names.handle(e.handle)}, ${hex(e.a ?? 0n)}, ${e.length ?? '?'}) ${dmaText(e)}`;
+    case 'kvm':
+      return kvmText(e, names);
     case 'more':
     case 'lost':
       return `+++ lost ${e.length ?? ''} record${e.length === 1 ? '' : 's'} (${num(e.a)}) +++`;
     default:
       return e.op satisfies never;
   }
+}
+
+/** What is known of the bytes, and why they were looked at. */
+function dmaText(e: TraceEvent): string {
+  const at = Object.entries(dmaPoints).find(([, n]) => n === e.ret)?.[0] ?? '?';
+  return `${e.output ? `[${bytesText(e.output, DATA)}]` : '[hash only]'} /* at ${at} */`;
+}
+
+/** A note, but of a call that was made: with its result. */
+function kvmText(e: TraceEvent, names: Names): string {
+  const call = kvmCalls.find((c) => BigInt(c.request) === e.a);
+  const nameFd = (n: number): string => (n < 0 ? `${n}` : names.fd(e.process, n, e.id));
+  const { input, memory } = e;
+  const text =
+    call && input ? structureText(call.layout, { input, output: null, memory, failed: false }, nameFd) : null;
+  return `ioctl(${e.fd}<KVM>, ${call?.name ?? hex(e.a ?? 0n)}, ${text?.before ?? '?'}) ${resultText(e, names)}`;
 }
 
 function pathOf(e: TraceEvent): string {
