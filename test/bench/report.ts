@@ -1,7 +1,7 @@
 // Measures vfio-rr beside the tools it is compared with, and how its cost grows, and writes both into
 // docs/performance.md and docs/performance.svg.   npm run bench:report [-- PART …] [-- --most EVENTS]
 // Parts: standin, lab (boots the lab kernel), qemu (in the lab too), scale. Without any: all. What was measured stays in
-// test/bench/build/results, so that one part can be measured anew.
+// test/bench/build/results, so that one part can be measured anew; the part `again` measures nothing.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -39,6 +39,7 @@ const parts: Readonly<Record<string, (most: string) => void>> = {
   standin: () => script('side-by-side', join(results, 'standin.json')),
   lab: () => inLab('side-by-side', 'lab.json', '--device', EDU, '--rounds', '8000', '--turns', '3'),
   qemu: () => inLab('qemu-trace', 'qemu.json', EDU),
+  again: () => {},
   scale: (most) => script('scale', join(results, 'scale.json'), '--most', most),
 };
 

@@ -147,4 +147,6 @@ export function spend(argv: readonly string[], env: Record<string, string>, seco
   return { wall: Number(wall), cpu: Number(user) + Number(system), err: r.stderr };
 }
 
-export const kernel = (): string => execFileSync('uname', ['-r'], { encoding: 'utf8' }).trim();
+/** Its version, without what a distribution or a host adds. */
+export const kernel = (): string =>
+  /^\d+\.\d+/.exec(execFileSync('uname', ['-r'], { encoding: 'utf8' }))?.[0] ?? 'unknown';
