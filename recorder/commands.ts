@@ -4,19 +4,13 @@ import type { CommandModule } from 'yargs';
 import { TraceError } from '../schema/errors.ts';
 import { type MmioMode, mmioModes, RING_QUOTA } from '../schema/event.ts';
 import type { Io } from '../traces/io.ts';
+import { dmaArguments, dmaOptions } from './dma.ts';
 import { examineHost, examineProgram, findingsText } from './doctor.ts';
 import { type PayloadMode, payloadModes } from './drain.ts';
 import { type Backend, backends, record } from './record.ts';
 import { recover } from './recover.ts';
+import { parseBytes } from './size.ts';
 import { summary } from './summary.ts';
-
-/** `512M`, `2G`, `1048576`. */
-export function parseBytes(text: string): number {
-  const match = /^(\d+)([KMG]?)(i?B)?$/i.exec(text);
-  const unit = { '': 0, K: 10, M: 20, G: 30 }[match?.[2]?.toUpperCase() ?? ''];
-  if (!match || unit === undefined) throw new TraceError('USAGE', `${text} is no size; write it like 512M or 2G`);
-  return Number(match[1]) * 2 ** unit;
-}
 
 const ids = (): { uid: number; gid: number; pid: number; cwd: string } => ({
   uid: process.getuid?.() ?? 0,
@@ -30,7 +24,7 @@ function recordCommand(io: Io): CommandModule {
     command: 'record [command..]',
     describe: 'Run a program and record what it says to VFIO',
     builder: (y) =>
-      y
+      dmaArguments(y)
         .usage('$0 record [-o FILE] [OPTIONS] -- PROGRAM [ARGUMENTS]')
         .option('output', {
           alias: 'o',
@@ -64,6 +58,7 @@ function recordCommand(io: Io): CommandModule {
           requiresArg: true,
         })
         .example('$0 record -o boot.vrr -- qemu-system-x86_64 …', 'every access of a guest to its device')
+        .example('$0 record --dma=pages --doorbell BAR0+0x3818:8 -- PROGRAM', 'and what devices read and write by DMA')
         .example('$0 record --mmio=pass -- dpdk-testpmd …', 'all calls; mapped registers are not recorded'),
     handler: async (argv) => {
       const command = [
@@ -79,6 +74,7 @@ function recordCommand(io: Io): CommandModule {
           command: [program, ...rest],
           ...(argv.output === undefined ? {} : { output: String(argv.output) }),
           mmio: argv.mmio as MmioMode,
+          dma: dmaOptions(argv),
           backend: argv.backend as Backend,
           payload: argv.payload as PayloadMode,
           durable: argv.durable === true,

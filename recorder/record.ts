@@ -13,7 +13,7 @@ import { loadRings, type PayloadMode } from './drain.ts';
 import { line, packageVersion } from './host.ts';
 import { requireNative } from './native.ts';
 import { findProgram, type Program, type User } from './program.ts';
-import { createRing, segmentsAhead } from './ring.ts';
+import { createRing, type DmaOptions, segmentsAhead } from './ring.ts';
 import { type Outcome, Session } from './session.ts';
 
 export const backends = ['auto', 'preload', 'ptrace'] as const;
@@ -26,6 +26,7 @@ export interface RecordOptions {
   /** Trace to write; NAME.vrr of the program by default. */
   readonly output?: string;
   readonly mmio: MmioMode;
+  readonly dma: DmaOptions;
   readonly backend: Backend;
   readonly payload: PayloadMode;
   readonly durable: boolean;
@@ -55,6 +56,8 @@ export async function record(options: RecordOptions, io: Signals & Pick<Io, 'err
   const program = findProgram(name, options.env.PATH ?? '/usr/local/bin:/usr/bin:/bin', options.user);
   const backend = chooseBackend(program, options, io);
   if (backend === 'none') return { ...(await run(program.path, options, options.env, io)), trace: null };
+  if (backend === 'ptrace' && options.dma.mode !== 'none')
+    throw new TraceError('USAGE', '--dma needs a program that can be preloaded: this one is recorded by ptrace');
   const path = resolve(options.cwd, options.output ?? `${basename(program.name)}.vrr`);
   requireNative('rings.so');
   const by = requireNative(backend === 'ptrace' ? 'vfio-rr-trace' : 'libvfio-rr.so');
@@ -106,6 +109,7 @@ async function recordTo(
       folder: options.ring,
       quota: options.quota,
       mmio: options.mmio,
+      dma: options.dma,
       clock,
       recorderPid: options.pid,
     });
@@ -164,6 +168,7 @@ function describeStart(
     clock: clock.name,
     clock_hz: Number(clock.hz),
     mmio: options.mmio,
+    dma: options.dma.mode,
     payload: options.payload,
     uname: line('/proc/version'),
     cmdline: line('/proc/cmdline'),

@@ -3,7 +3,17 @@
 import { closeSync, ftruncateSync, openSync, readSync, statfsSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { TraceError } from '../schema/errors.ts';
-import { type MmioMode, mmioModes, RING_MAGIC, RING_VERSION, SEGMENT_SIZE, vrr_ring } from '../schema/event.ts';
+import {
+  type DmaMode,
+  DOORBELLS_MAX,
+  dmaModes,
+  type MmioMode,
+  mmioModes,
+  RING_MAGIC,
+  RING_VERSION,
+  SEGMENT_SIZE,
+  vrr_ring,
+} from '../schema/event.ts';
 import { fieldOf } from '../schema/layout.ts';
 import type { Clock } from './clock.ts';
 
@@ -13,9 +23,24 @@ export interface RingOptions {
   /** Bytes that the ring may grow to. */
   readonly quota: number;
   readonly mmio: MmioMode;
+  readonly dma?: DmaOptions;
   readonly clock: Clock;
   readonly segmentSize?: number;
   readonly recorderPid: number;
+}
+
+/** What is kept of the memory that devices reach, and when it is looked at. */
+export interface DmaOptions {
+  readonly mode: DmaMode;
+  /** Bytes looked at in one point, at most. */
+  readonly limit: number;
+  /** Ranges of regions whose writes are such points; at most DOORBELLS_MAX. */
+  readonly doorbells: readonly Doorbell[];
+}
+export interface Doorbell {
+  readonly region: number;
+  readonly offset: bigint;
+  readonly size: number;
 }
 
 /** Segments that are kept allocated ahead of the program: 128 MiB, but never most of what the folder has left. */
@@ -30,6 +55,17 @@ export function put(header: Buffer, name: string, value: number | bigint): void 
 export function ringNumber(header: Buffer, name: string): bigint {
   const field = fieldOf(vrr_ring, name);
   return field.type === 'u32' ? BigInt(header.readUInt32LE(field.at)) : header.readBigUInt64LE(field.at);
+}
+
+function putDma(header: Buffer, dma: DmaOptions): void {
+  put(header, 'dma', dmaModes[dma.mode]);
+  put(header, 'dma_limit', dma.limit);
+  put(header, 'doorbells', Math.min(dma.doorbells.length, DOORBELLS_MAX));
+  dma.doorbells.slice(0, DOORBELLS_MAX).forEach((d, i) => {
+    header.writeUInt32LE(d.region, fieldOf(vrr_ring, 'doorbell_region').at + 4 * i);
+    header.writeUInt32LE(d.size, fieldOf(vrr_ring, 'doorbell_size').at + 4 * i);
+    header.writeBigUInt64LE(d.offset, fieldOf(vrr_ring, 'doorbell_offset').at + 8 * i);
+  });
 }
 
 /** Its path. Nothing is allocated yet: the drain gives segments to the program as it needs them. */
@@ -51,6 +87,7 @@ export function createRing(options: RingOptions): string {
   put(header, 'mono_start', options.clock.monotonic);
   put(header, 'real_start', options.clock.realtime);
   put(header, 'recorder_pid', options.recorderPid);
+  if (options.dma) putDma(header, options.dma);
   put(header, 'recording', 1);
   put(header, 'next_handle', 1);
   put(header, 'next_stream', 1);

@@ -221,6 +221,9 @@ export const vrr_ring = struct('vrr_ring', {
 export const DOORBELLS_MAX = 8;
 /** hash: the memory goes through the ring all the same, the trace keeps its hash. */
 export const dmaModes = { none: 0, hash: 1, pages: 2 } as const;
+export type DmaMode = keyof typeof dmaModes;
+/** Bytes of DMA memory looked at in one point unless the user says otherwise. */
+export const DMA_LIMIT = 64 << 20;
 
 export const recordings = {
   /** Writers pass everything through. */ OFF: 0,

@@ -49,6 +49,8 @@ export interface TraceInfo {
   readonly unfinished: number;
   readonly losses: readonly Loss[];
   readonly interrupts: readonly Interrupt[];
+  /** Memory that devices reach, as it was kept (--dma). */
+  readonly dma: { readonly pages: number; readonly bytes: number };
   readonly context: Record<string, unknown>;
 }
 
@@ -106,7 +108,7 @@ function countSites(trace: Trace, progress: (done: number) => void): Map<number,
 
 export function traceInfo(trace: Trace, progress: (done: number) => void = () => {}): TraceInfo {
   const counted = countSites(trace, progress);
-  const sites = trace.select('SELECT id, handle, kind, op, request, region FROM site').flatMap((s) => {
+  const sites = trace.select('SELECT id, handle, kind, op, request, region, length FROM site').flatMap((s) => {
     const c = counted.get(Number(s.id));
     return c ? [{ ...s, ...c } as Row] : [];
   });
@@ -154,6 +156,10 @@ export function traceInfo(trace: Trace, progress: (done: number) => void = () =>
     unfinished: sum((r) => Number(r.unfinished ?? 0)),
     losses: trace.losses,
     interrupts: interruptsOf(trace),
+    dma: {
+      pages: sum((r) => (opName(Number(r.op)) === 'dma' ? Number(r.n) : 0)),
+      bytes: sum((r) => (opName(Number(r.op)) === 'dma' ? Number(r.n) * Number(r.length) : 0)),
+    },
     context: Object.fromEntries(trace.contextKeys().map((key) => [key, trace.context(key)])),
   };
 }
@@ -195,6 +201,7 @@ function infoText(t: TraceInfo): string {
       ),
     )}`,
     interruptsText(t.interrupts),
+    t.dma.pages > 0 ? `DMA memory\n  ${t.dma.pages} pages that had changed, ${bytes(t.dma.bytes)}\n` : '',
     ...Object.entries(t.context).map(([key, value]) => `${printable(key)}\n${nested(value, 1)}`),
   ];
   return sections.filter(Boolean).join('\n');
@@ -221,7 +228,7 @@ function interruptsText(interrupts: readonly Interrupt[]): string {
 const indent = (text: string): string => text.replace(/^(?=.)/gm, '  ');
 /** Said elsewhere in the text, or only of use to programs. */
 const unsaid = new Set(['calls', 'decoded', 'raw', 'unfinished', 'missed', 'lost', 'state', 'cmdline', 'clock_hz']);
-const first = ['program', 'argv', 'cwd', 'started', 'ended', 'exit', 'signal', 'mmio', 'payload'];
+const first = ['program', 'argv', 'cwd', 'started', 'ended', 'exit', 'signal', 'mmio', 'dma', 'payload'];
 
 function recordingText(meta: Record<string, string | number>): string {
   const keys = [...first, ...Object.keys(meta).filter((k) => !first.includes(k))];
@@ -235,6 +242,7 @@ function recordingText(meta: Record<string, string | number>): string {
 function metaText(key: string, value: string | number): string {
   const date = new Date(Number(value) / 1e6);
   const isTime = (key === 'started' || key === 'ended') && !Number.isNaN(date.getTime());
+  if (key === 'dma' && value === 'none') return 'none: what devices and program write to memory is not in the trace';
   return isTime ? date.toISOString() : String(value);
 }
 

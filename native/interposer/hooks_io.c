@@ -1,4 +1,5 @@
 /* read, write and their kin. pread and pread64 and the like are one call where off_t has 64 bits. */
+#include "dma.h"
 #include "fds.h"
 #include "guard.h"
 #include "real.h"
@@ -97,6 +98,13 @@ static ssize_t read_state(int fd, uint32_t entry, void *buf, off64_t at)
 	return ret;
 }
 
+/* An interrupt, perhaps: what the device wrote before it is in memory by now. */
+static inline void consumed(uint32_t entry, ssize_t ret)
+{
+	if (unlikely(dma_on) && ret > 0 && fds_kind(entry) == VRR_KIND_EVENTFD)
+		dma_look(VRR_DMA_AT_INTERRUPT);
+}
+
 #define READ(op, at, call)                                                \
 	uint32_t entry = fds_get(fd);                                     \
 	if (unlikely(reads_looked_at)) {                                  \
@@ -112,6 +120,8 @@ static ssize_t read_state(int fd, uint32_t entry, void *buf, off64_t at)
 		rec_brief(&b, op, fd, entry, at, n, 0, 0);                \
 		ret = call;                                               \
 		brief_read_done(&b, buf, ret);                            \
+		if (op == VRR_OP_READ)                                    \
+			consumed(entry, ret);                             \
 		return ret;                                               \
 	}                                                                 \
 	struct rec r;                                                     \
@@ -122,8 +132,11 @@ static ssize_t read_state(int fd, uint32_t entry, void *buf, off64_t at)
 
 #define WRITE(op, at, call)                                        \
 	uint32_t entry = fds_get(fd);                              \
-	if (unlikely(trap_on))                                     \
+	if (unlikely(writes_looked_at)) {                          \
 		buf = trap_alias(buf, n);                          \
+		if (op == VRR_OP_PWRITE && fds_recorded(entry))    \
+			dma_written(entry, (uint64_t)(at), n);     \
+	}                                                          \
 	if (likely(!fds_recorded(entry)))                          \
 		return call;                                       \
 	if (n <= SMALL) {                                          \
@@ -261,6 +274,8 @@ static ssize_t vectored(bool writes, enum form form, int fd, const struct iovec 
 	uint32_t room =
 		answer_room(size) + (size > SMALL && count > 0 ? (uint32_t)(count < 1024 ? count : 1024) * 24 : 0);
 	struct rec r;
+	if (unlikely(writes_looked_at) && writes && placed)
+		dma_written(entry, (uint64_t)at, size);
 	rec_begin(&r, op, fd, entry, placed ? (uint64_t)at : 0, size, room);
 	uint64_t value = 0;
 	if (r.record) {
@@ -278,6 +293,8 @@ static ssize_t vectored(bool writes, enum form form, int fd, const struct iovec 
 			value = vector_bytes(&r, VRR_PHASE_OUT, v, count, (size_t)ret);
 		rec_end(&r, value);
 	}
+	if (!writes && !placed)
+		consumed(entry, ret);
 	return ret;
 }
 

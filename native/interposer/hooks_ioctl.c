@@ -4,6 +4,7 @@
 #include <linux/vfio.h>
 
 #include "capture.h"
+#include "dma.h"
 #include "fds.h"
 #include "guard.h"
 #include "kvm.h"
@@ -116,6 +117,8 @@ static int recorded(int fd, uint32_t entry, unsigned long request, void *argumen
 	capture_plan(&c, fds_kind(entry), request, argument);
 	if (!c.size && !c.makes)
 		return recorded_briefly(fd, entry, request, argument, bare(&c));
+	if (unlikely(dma_on))
+		dma_before(&c, entry, request);
 	size_t room = capture_room(&c, false);
 	rec_begin(&r, VRR_OP_IOCTL, fd, entry, request, (uint64_t)(uintptr_t)argument,
 		  (uint32_t)(room < VRR_PAYLOAD_MAX ? room : VRR_PAYLOAD_MAX));
@@ -143,12 +146,32 @@ static int recorded(int fd, uint32_t entry, unsigned long request, void *argumen
 			follow_dma(&c, entry, request);
 		if (fds_kind(entry) == VRR_KIND_DEVICE) {
 			arm(&c, request);
+			if (unlikely(dma_on) && request == VFIO_DEVICE_GET_REGION_INFO)
+				dma_region(&c, entry);
 			if (request == VFIO_DEVICE_GET_REGION_INFO && ring->mmio == VRR_MMIO_HIDE && hide(&c))
 				r.flags |= VRR_FLAG_HIDDEN;
 		}
 	}
 	rec_end(&r, value);
 	return ret;
+}
+
+/* A request of VFIO's or KVM's on a descriptor that is not recorded. */
+__attribute__((noinline)) static int looked_at(int fd, uint32_t entry, unsigned long request, void *argument)
+{
+	if (kvm_takes_eventfd(request))
+		return kvm_ioctl(fd, request, argument);
+	if (_IOC_TYPE(request) == VFIO_TYPE && (!entry || fds_kind(entry) == FD_CANDIDATE) && ring) {
+		bool inferred;
+		uint32_t found = fds_judge(fd, entry, request, &inferred);
+		if (found) {
+			int ret = recorded(fd, found, request, argument);
+			if (ret < 0 && inferred && (errno == ENOTTY || errno == EBADF))
+				fds_set(fd, entry); /* it was some other file */
+			return ret;
+		}
+	}
+	return REAL(ioctl)(fd, request, argument);
 }
 
 int ioctl(int fd, unsigned long request, ...)
@@ -160,17 +183,7 @@ int ioctl(int fd, unsigned long request, ...)
 	uint32_t entry = fds_get(fd);
 	if (likely(fds_recorded(entry)))
 		return recorded(fd, entry, request, argument);
-	if (unlikely(_IOC_TYPE(request) == VFIO_TYPE && (!entry || fds_kind(entry) == FD_CANDIDATE) && ring)) {
-		bool inferred;
-		uint32_t found = fds_judge(fd, entry, request, &inferred);
-		if (found) {
-			int ret = recorded(fd, found, request, argument);
-			if (ret < 0 && inferred && (errno == ENOTTY || errno == EBADF))
-				fds_set(fd, entry); /* it was some other file */
-			return ret;
-		}
-	}
-	if (unlikely(kvm_takes_eventfd(request)))
-		return kvm_ioctl(fd, request, argument);
+	if (unlikely(_IOC_TYPE(request) == VFIO_TYPE || _IOC_TYPE(request) == VRR_KVM_TYPE))
+		return looked_at(fd, entry, request, argument);
 	return REAL(ioctl)(fd, request, argument);
 }

@@ -4,6 +4,7 @@
  *
  * Contract: a program that maps nothing of VFIO pays one comparison per munmap() and mprotect().
  */
+#include "dma.h"
 #include "fds.h"
 #include "guard.h"
 #include "mappings.h"
@@ -16,13 +17,14 @@
 struct mapping {
 	uintptr_t start, end; /* start 0: free; 1: being written */
 	uint32_t entry;
-	bool pinned; /* memory given to devices, at iova */
+	uint32_t pinned; /* memory given to devices, at iova: its serial; a device's own memory: DEVICES */
 	uint64_t iova;
 };
+#define DEVICES UINT32_MAX
 static struct mapping mappings[MAPPINGS];
 static unsigned mappings_top; /* slots below it may be in use */
 
-static void add(uintptr_t start, size_t length, uint32_t entry, bool pinned, uint64_t iova)
+static void add(uintptr_t start, size_t length, uint32_t entry, uint32_t pinned, uint64_t iova)
 {
 	for (unsigned i = 0; i < MAPPINGS; i++) {
 		uintptr_t none = 0;
@@ -68,7 +70,7 @@ static void cut(const void *address, size_t length)
 			continue;
 		uintptr_t end = mappings[i].end;
 		uint32_t entry = mappings[i].entry;
-		bool pinned = mappings[i].pinned;
+		uint32_t pinned = mappings[i].pinned;
 		uint64_t iova = mappings[i].iova;
 		__atomic_store_n(&mappings[i].start, 0, __ATOMIC_RELEASE);
 		if (start < at)
@@ -78,10 +80,33 @@ static void cut(const void *address, size_t length)
 	}
 }
 
+/* What a device has mapped is not read: its registers would notice. */
+static uint32_t serial_of(const void *address, size_t size)
+{
+	static uint32_t serials;
+	if (find(address, size, false))
+		return DEVICES;
+	return 1 + __atomic_fetch_add(&serials, 1, __ATOMIC_RELAXED) % 0x0ffffffe;
+}
+
 void mappings_pin(uint32_t entry, uint64_t address, uint64_t size, uint64_t iova)
 {
 	if (address > 1 && size && address + size > address)
-		add((uintptr_t)address, (size_t)size, entry, true, iova);
+		add((uintptr_t)address, (size_t)size, entry, serial_of((void *)(uintptr_t)address, (size_t)size), iova);
+}
+
+bool mappings_pinned(unsigned *at, struct pinned *pinned)
+{
+	unsigned top = __atomic_load_n(&mappings_top, __ATOMIC_ACQUIRE);
+	while (*at < top) {
+		const struct mapping *m = &mappings[(*at)++];
+		uintptr_t start = __atomic_load_n(&m->start, __ATOMIC_ACQUIRE);
+		if (start <= 1 || !m->pinned || m->pinned == DEVICES)
+			continue;
+		*pinned = (struct pinned){start, m->end, m->iova, m->entry, m->pinned};
+		return true;
+	}
+	return false;
 }
 
 void mappings_unpin(uint32_t entry, uint64_t iova, uint64_t size)
@@ -91,8 +116,14 @@ void mappings_unpin(uint32_t entry, uint64_t iova, uint64_t size)
 		struct mapping *m = &mappings[i];
 		uintptr_t start = __atomic_load_n(&m->start, __ATOMIC_ACQUIRE);
 		if (start > 1 && m->pinned && fds_handle(m->entry) == fds_handle(entry) && m->iova >= iova &&
-		    m->iova - iova + (m->end - start) <= size)
-			__atomic_compare_exchange_n(&m->start, &start, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+		    m->iova - iova + (m->end - start) <= size) {
+			uintptr_t end = m->end;
+			uint32_t serial = m->pinned;
+			if (__atomic_compare_exchange_n(&m->start, &start, 0, false, __ATOMIC_ACQ_REL,
+							__ATOMIC_RELAXED) &&
+			    unlikely(dma_on))
+				dma_forget(serial, start, end);
+		}
 	}
 }
 
@@ -126,7 +157,7 @@ void *mmap64(void *address, size_t length, int prot, int flags, int fd, off64_t 
 	if (ret != MAP_FAILED) {
 		if (flags & MAP_FIXED)
 			cut(ret, length);
-		add((uintptr_t)ret, length, entry, false, 0);
+		add((uintptr_t)ret, length, entry, 0, 0);
 		bool seen = prot == PROT_NONE ||
 			    (trap_on && flags & MAP_SHARED && trap_guard(ret, length, prot, fd, entry, (uint64_t)at));
 		if (fds_kind(entry) == VRR_KIND_DEVICE && !seen)
@@ -185,7 +216,7 @@ void *mremap(void *old, size_t old_length, size_t new_length, int flags, ...)
 	if (ret != MAP_FAILED) {
 		cut(old, old_length);
 		if (mapped)
-			add((uintptr_t)ret, new_length, entry, false, 0);
+			add((uintptr_t)ret, new_length, entry, 0, 0);
 	}
 	rec_end(&r, 0);
 	return ret;

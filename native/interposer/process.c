@@ -1,5 +1,7 @@
 #include "process.h"
 
+#include "dma.h"
+
 #include <stdlib.h>
 
 #include "fds.h"
@@ -122,8 +124,9 @@ __attribute__((constructor(101))) static void process_start(void)
 	if (ring_open(path)) {
 		ring_populate();
 #ifdef __x86_64__
-		reads_looked_at = trap_on = ring->mmio == VRR_MMIO_TRAP;
+		reads_looked_at = writes_looked_at = trap_on = ring->mmio == VRR_MMIO_TRAP;
 #endif
+		dma_start();
 		guard_start();
 		rec_note(VRR_OP_PROCESS, -1, 0, process_pid, (uint64_t)getppid(), 0, 0, 0, exe);
 		fds_scan();

@@ -1,5 +1,7 @@
 #include "trap.h"
 
+#include "dma.h"
+
 #include "fds.h"
 #include "insn.h"
 #include "real.h"
@@ -212,6 +214,8 @@ static void emulate(ucontext_t *c, const struct insn *i, const struct range *r, 
 	if (i->kind == INSN_STORE)
 		value = i->high ? (uint64_t)*reg(c, i->reg) >> 8 : (uint64_t)*reg(c, i->reg);
 	value = narrow(value, i->width);
+	if (unlikely(dma_on) && !is_load)
+		dma_written(r->entry, r->offset + (at - r->start), i->width);
 	rec_begin(&rec, is_load ? VRR_OP_LOAD : VRR_OP_STORE, r->fd, r->entry, r->offset + (at - r->start), i->width,
 		  0);
 	rec.flags |= VRR_FLAG_INLINE;

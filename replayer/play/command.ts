@@ -5,7 +5,7 @@ import { execPath } from 'node:process';
 import { fileURLToPath } from 'node:url';
 import type { CommandModule } from 'yargs';
 import { exitCodes, TraceError } from '../../schema/errors.ts';
-import { mmioModes } from '../../schema/event.ts';
+import { dmaModes, mmioModes } from '../../schema/event.ts';
 import type { Io } from '../../traces/io.ts';
 import { specOf } from './emulated.ts';
 import type { Remark } from './machine.ts';
@@ -25,6 +25,7 @@ export interface PlayCommand {
   readonly force: boolean;
   /** How the recording is to treat mapped regions. */
   readonly mmio: string | undefined;
+  readonly dma: string | undefined;
   /** Bytes, or `none`. */
   readonly memlock: string;
   /** Program and arguments. */
@@ -39,8 +40,8 @@ function memlockOf(text: string): bigint | null {
 
 function planOf(c: PlayCommand): Plan {
   const memlock = memlockOf(c.memlock);
-  if (c.record === undefined && (c.force || c.mmio !== undefined))
-    throw new TraceError('USAGE', '--force and --mmio go with --record');
+  if (c.record === undefined && (c.force || c.mmio !== undefined || c.dma !== undefined))
+    throw new TraceError('USAGE', '--force, --mmio and --dma go with --record');
   if (c.trace !== undefined && c.emulate.length > 0)
     throw new TraceError('USAGE', 'either a trace or --emulate answers the program: leave one of them out');
   if (c.trace !== undefined) {
@@ -61,7 +62,11 @@ function recording(c: PlayCommand): readonly string[] {
   if (c.record === undefined) return c.command;
   const source = import.meta.url.endsWith('.ts');
   const cli = fileURLToPath(new URL(source ? '../../cli.ts' : '../../cli.js', import.meta.url));
-  const options = [...(c.force ? ['--force'] : []), ...(c.mmio === undefined ? [] : ['--mmio', c.mmio])];
+  const options = [
+    ...(c.force ? ['--force'] : []),
+    ...(c.mmio === undefined ? [] : ['--mmio', c.mmio]),
+    ...(c.dma === undefined ? [] : ['--dma', c.dma]),
+  ];
   return [
     execPath,
     ...(source ? ['--import', 'tsx'] : []),
@@ -113,6 +118,7 @@ interface Options {
   readonly record?: string;
   readonly force: boolean;
   readonly mmio?: string;
+  readonly dma?: string;
   readonly memlock: string;
   readonly '--'?: readonly string[];
 }
@@ -145,6 +151,11 @@ export function playCommand(io: Io): CommandModule {
         })
         .option('record', { describe: 'Record the run as a trace', type: 'string', nargs: 1 })
         .option('force', { describe: 'Overwrite the recording', type: 'boolean', default: false })
+        .option('dma', {
+          choices: Object.keys(dmaModes),
+          describe: 'With --record: as for record',
+          requiresArg: true,
+        })
         .option('mmio', {
           describe: 'Of the recording: how it treats mapped regions; see `record --help`. DPDK and SPDK need trap',
           choices: Object.keys(mmioModes),
@@ -162,7 +173,7 @@ export function playCommand(io: Io): CommandModule {
       await playCommandWork(
         {
           ...{ trace: a.trace, emulate: a.emulate, faults: a.fault, seed: a.seed, match: a.match },
-          ...{ record: a.record, force: a.force, mmio: a.mmio, memlock: a.memlock, command: a['--'] ?? [] },
+          ...{ record: a.record, force: a.force, mmio: a.mmio, dma: a.dma, memlock: a.memlock, command: a['--'] ?? [] },
         },
         io,
       );

@@ -119,9 +119,9 @@ export class Misses {
       add(`${this.withoutBytes} reads whose bytes were not kept by the recording (record with --payload=all)`);
     const unused = this.recording.ids.length - this.recording.used.size;
     if (unused > 0) add(`${unused} of ${this.recording.ids.length} recorded calls were not made by the program`, false);
-    if (this.recording.dmaMaps > 0)
+    if (this.recording.dmaMaps > 0 && this.recording.dmaPages === 0)
       add(
-        'the program mapped memory for DMA: what the device wrote there is not in the trace, and was not written now',
+        'the program mapped memory for DMA: what the device wrote there is not in the trace (record with --dma=pages), and was not written now',
         false,
       );
     if (this.recording.unseenMaps > 0)

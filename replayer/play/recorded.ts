@@ -12,6 +12,7 @@ import { type MmapRequest, OpenFile } from '../emulator/file.ts';
 import { type Mapping, Ram } from '../emulator/region.ts';
 import { requestsOf } from '../emulator/request.ts';
 import { argumentAfter, type Call, whyNot } from './asked-event.ts';
+import { PlayedDma } from './dma.ts';
 import type { Caller, Machine, Remark } from './machine.ts';
 import { Misses } from './misses.ts';
 import { keyOf, type Lane, type Queue, Recording, type Wake } from './recording.ts';
@@ -47,6 +48,7 @@ export class RecordedMachine implements Machine {
   /** Recorded threads, by the played ones that they stand for. */
   private readonly threads = new Map<string, number>();
   private readonly signalled = new Set<Wake>();
+  private readonly dma = new PlayedDma((id) => this.event(id));
   private wake = 0;
 
   constructor(trace: Trace, matching: Matching, say: (text: string) => void) {
@@ -75,7 +77,10 @@ export class RecordedMachine implements Machine {
     const e = this.find(caller, file, call);
     if (e.ret === null) return -errno('EIO'); // never returned: the trace does not know what came of it
     if (request === SET_IRQS && file.kind === 'device') this.arm(caller, e, arg);
-    return this.give(caller, e, arg);
+    const ret = this.give(caller, e, arg);
+    if (ret >= 0 && (file.kind === 'container' || file.kind === 'iommufd'))
+      this.dma.answered((file as RecordedFile).handle, request, caller.memory, arg);
+    return ret;
   }
 
   pread(caller: Caller, file: OpenFile, length: number, offset: bigint): Buffer | number {
@@ -131,6 +136,7 @@ export class RecordedMachine implements Machine {
   }
   private signal(wake: Wake): void {
     this.signalled.add(wake);
+    this.dma.write(wake.pages);
     const eventfd = this.eventfds.get(wake.handle);
     for (let i = 0; i < wake.times; i++) eventfd?.signal();
   }
@@ -148,6 +154,7 @@ export class RecordedMachine implements Machine {
     const { used, wakesAfter } = this.recording;
     if (used.has(id)) return;
     used.add(id);
+    this.dma.write(this.recording.pagesAfter.get(id) ?? []);
     for (const wake of wakesAfter.get(id) ?? []) if (!this.signalled.has(wake)) this.signal(wake);
   }
 

@@ -1,8 +1,9 @@
 // A trace as answers to look up: which calls were made on which open file, in which order, and what else happened between.
 
-import { recordFlags } from '../../schema/event.ts';
+import { dmaPoints, recordFlags } from '../../schema/event.ts';
 import type { TraceEvent } from '../../traces/event.ts';
 import type { Trace } from '../../traces/trace.ts';
+import { type Page, PageVersions } from './dma.ts';
 
 /** Calls that the play server answers. Others (poll, dup, close …) the program makes on real descriptors. */
 const answered: ReadonlySet<string> = new Set([
@@ -50,6 +51,8 @@ export interface Lane {
 export interface Wake {
   readonly handle: number;
   readonly times: number;
+  /** What was in memory then. */
+  readonly pages: Page[];
 }
 
 export class Recording {
@@ -63,12 +66,18 @@ export class Recording {
    * the one before; of a thread that only waits, the last one of all.
    */
   readonly wakesAfter = new Map<number, Wake[]>();
+  /** Memory that devices had written by the next call of that thread, by the call before. */
+  readonly pagesAfter = new Map<number, Page[]>();
   private readonly lastOf = new Map<number, number>();
+  private readonly lastWake = new Map<number, Wake>();
+  private readonly versions = new PageVersions();
+  /** Pages of DMA memory that the trace has. */
+  dmaPages = 0;
   /** Ids of all answerable calls in order, and which have been used. */
   readonly ids: number[] = [];
   readonly used = new Set<number>();
   private readonly maps = new Map<number, number>();
-  /** Ranges that devices could write to by DMA, which is in no trace. */
+  /** Ranges that devices could write to by DMA. */
   dmaMaps = 0;
   private readonly offsets = new Map<string, bigint>();
   private readonly interned = new Map<string, string>();
@@ -82,17 +91,33 @@ export class Recording {
   private take(e: TraceEvent): void {
     if (e.op === 'open') this.takeOpen(e);
     else if (e.kind === 'eventfd' && e.op === 'read' && (e.ret ?? 0) === 8) this.takeWake(e);
+    else if (e.op === 'dma') this.takePage(e);
     else if (answered.has(e.op) && played.has(e.kind)) this.takeCall(e);
   }
 
   private takeWake(e: TraceEvent): void {
-    const wake = { handle: e.handle, times: Number(e.val ?? 1n) };
+    const wake = { handle: e.handle, times: Number(e.val ?? 1n), pages: [] };
     const cause = this.lastOf.get(e.thread) ?? this.ids.at(-1) ?? 0;
     this.lastOf.delete(e.thread);
     const known = this.wakesAfter.get(cause);
     if (known) known.push(wake);
     else this.wakesAfter.set(cause, [wake]);
     this.wakes.push(wake);
+    this.lastWake.set(e.thread, wake);
+  }
+
+  private takePage(e: TraceEvent): void {
+    const page = this.versions.take(e);
+    if (!page) return;
+    this.dmaPages++;
+    if (e.ret === dmaPoints.interrupt) {
+      this.lastWake.get(e.thread)?.pages.push(page);
+      return;
+    }
+    const cause = this.lastOf.get(e.thread) ?? this.ids.at(-1) ?? 0;
+    const known = this.pagesAfter.get(cause);
+    if (known) known.push(page);
+    else this.pagesAfter.set(cause, [page]);
   }
 
   private takeOpen(e: TraceEvent): void {
@@ -123,6 +148,7 @@ export class Recording {
     else lane.byKey.set(key, { ids: [e.id], next: 0 });
     this.ids.push(e.id);
     this.lastOf.set(e.thread, e.id);
+    this.versions.see(e);
     if (e.call && DMA_MAPS.has(e.call.name) && e.ret === 0) this.dmaMaps++;
     if (e.op === 'load' || e.op === 'store') lane.trapped = true;
     if (e.op === 'mmap' && (e.ret ?? -1) >= 0 && e.kind === 'device')
