@@ -25,7 +25,7 @@ test('every call is there, in order, and over', () => {
   );
   assert.ok(calls.every(isDone));
   assert.ok(calls.every((c) => c.leave >= c.enter));
-  assert.equal(recorded.ring.lost, [0, 0, 0, 0, 0, 0, 0, 0]);
+  assert.ok(recorded.ring.lost.every((n) => n === 0));
 });
 
 test('small reads and writes hold their bytes in the record', () => {

@@ -10,7 +10,7 @@ const made = (c: Call): number => Number(c.value & 0xffffffffn);
 test('sixteen threads that open, copy, replace and close: each call is told of the open file it was made on', () => {
   const { status, ring } = runRecorded(['churn'], { segmentSize: 1 << 14 });
   assert.is(status, 0);
-  assert.equal(ring.lost, [0, 0, 0, 0, 0, 0, 0, 0]);
+  assert.ok(ring.lost.every((n) => n === 0));
   const rounds = 16 * 300;
   const of = (op: string): Call[] => ring.calls.filter((c) => c.op === op);
   assert.equal([of('open').length, of('pread').length, of('eventfd').length], [rounds, 4 * rounds, rounds]);

@@ -26,7 +26,7 @@ for (const segmentSize of [1 << 12, 1 << 16, 1 << 20]) {
     assert.ok(bytesOf(data[0] as never, 'ARG', 0)?.equals(expected));
     assert.ok(bytesOf(data[1] as never, 'ARG', 1)?.equals(expected));
     assert.equal(data[2]?.chunks, []);
-    assert.equal(ring.lost, [0, 0, 0, 0, 0, 0, 0, 0]);
+    assert.ok(ring.lost.every((n) => n === 0));
   });
 }
 

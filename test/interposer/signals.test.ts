@@ -16,7 +16,7 @@ test('a handler that records, whatever it interrupts: nothing lost, nothing doub
   assert.ok(reads.every(isDone));
   const long = reads.filter((c) => c.b === 5000n);
   assert.ok(long.length > 0 && long.every((c) => c.chunks[0]?.bytes.length === 5000));
-  assert.equal(ring.lost, [0, 0, 0, 0, 0, 0, 0, 0]);
+  assert.ok(ring.lost.every((n) => n === 0));
 });
 
 test('a call left by longjmp is there as one that never returned', () => {
