@@ -25,6 +25,10 @@ const io: Io = {
       for (const name of signals) process.off(name, listener);
     };
   },
+  onDump: (listener) => {
+    process.on('SIGUSR2', listener);
+    return () => process.off('SIGUSR2', listener);
+  },
   terminal: process.stderr.isTTY === true,
   columns: process.stdout.columns ?? 120,
   env: process.env,

@@ -4,9 +4,11 @@ import type { CommandModule } from 'yargs';
 import { TraceError } from '../schema/errors.ts';
 import { type MmioMode, mmioModes, RING_QUOTA } from '../schema/event.ts';
 import type { Io } from '../traces/io.ts';
+import { ctlCommand } from './ctl.ts';
 import { dmaArguments, dmaOptions } from './dma.ts';
 import { examineHost, examineProgram, findingsText } from './doctor.ts';
 import { type PayloadMode, payloadModes } from './drain.ts';
+import { parseDumpOn, parseKeep } from './keep.ts';
 import { type Backend, backends, record } from './record.ts';
 import { recover } from './recover.ts';
 import { parseBytes } from './size.ts';
@@ -53,12 +55,25 @@ function recordCommand(io: Io): CommandModule {
         .option('ring', { type: 'string', default: '/dev/shm', describe: 'Folder of the ring file', requiresArg: true })
         .option('quota', {
           type: 'string',
-          default: `${RING_QUOTA >> 20}M`,
-          describe: 'Most that the ring may take',
+          describe: `Most that the ring may take [default: ${RING_QUOTA >> 20}M; with --keep SIZE half as much again]`,
           requiresArg: true,
         })
+        .option('keep', {
+          type: 'string',
+          describe: 'Flight recorder: hold only the last 60s, 10m or 256M, and dump them when asked',
+          requiresArg: true,
+        })
+        .option('dump-on', {
+          type: 'string',
+          array: true,
+          nargs: 1,
+          describe: 'With --keep, dump at: errno:EIO (a call that fails so), error (migration state), reset',
+          implies: 'keep',
+        })
+        .option('dumps', { type: 'number', default: 16, describe: 'With --keep: most dumps, OUT-1.vrr, OUT-2.vrr, …' })
         .example('$0 record -o boot.vrr -- qemu-system-x86_64 …', 'every access of a guest to its device')
         .example('$0 record --dma=pages --doorbell BAR0+0x3818:8 -- PROGRAM', 'and what devices read and write by DMA')
+        .example('$0 record --keep 60s --dump-on errno:EIO,error -- …', 'flight recorder: see also ctl, SIGUSR2')
         .example('$0 record --mmio=pass -- dpdk-testpmd …', 'all calls; mapped registers are not recorded'),
     handler: async (argv) => {
       const command = [
@@ -80,7 +95,10 @@ function recordCommand(io: Io): CommandModule {
           durable: argv.durable === true,
           force: argv.force === true,
           ring: String(argv.ring),
-          quota: parseBytes(String(argv.quota)),
+          quota: argv.quota === undefined ? undefined : parseBytes(String(argv.quota)),
+          keep: argv.keep === undefined ? null : parseKeep(String(argv.keep)),
+          dumpOn: parseDumpOn((argv.dumpOn as string[] | undefined) ?? []),
+          dumps: Number(argv.dumps),
           env: io.env,
           user: { uid, gid },
           pid,
@@ -108,6 +126,11 @@ function recoverCommand(io: Io): CommandModule {
           describe: 'Trace to write, if FILE is a ring file',
           requiresArg: true,
         })
+        .option('ring', {
+          type: 'string',
+          describe: 'Ring file of the trace FILE, if it is not where it was (copied from another machine)',
+          requiresArg: true,
+        })
         .example('$0 recover boot.vrr', 'the trace names its ring')
         .example('$0 recover /dev/shm/vfio-rr-1234-x.ring -o boot.vrr', 'the trace itself is gone'),
     handler: async (argv) => {
@@ -115,6 +138,7 @@ function recoverCommand(io: Io): CommandModule {
         {
           from: String(argv.file),
           ...(argv.output === undefined ? {} : { output: String(argv.output) }),
+          ...(argv.ring === undefined ? {} : { ring: String(argv.ring) }),
           cwd: ids().cwd,
         },
         io,
@@ -148,5 +172,5 @@ function doctorCommand(io: Io): CommandModule {
 }
 
 export function recordCommands(io: Io): CommandModule[] {
-  return [recordCommand(io), recoverCommand(io), doctorCommand(io)];
+  return [recordCommand(io), ctlCommand(io, ids().uid), recoverCommand(io), doctorCommand(io)];
 }

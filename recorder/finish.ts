@@ -26,7 +26,8 @@ export interface Loss {
   readonly what: string;
   readonly count: number;
   readonly detail: string;
-  readonly kind: 'lost' | 'missed';
+  /** window: let go as it was older than the flight recorder's window. */
+  readonly kind: 'lost' | 'missed' | 'window';
 }
 
 /** By the names of ring_status. */

@@ -5,12 +5,14 @@ import { existsSync, rmSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import type Database from 'better-sqlite3';
 import { TraceError } from '../schema/errors.ts';
-import { environment, type MmioMode } from '../schema/event.ts';
+import { environment, type MmioMode, RING_QUOTA } from '../schema/event.ts';
 import { createTrace, setMeta } from '../traces/create.ts';
 import type { Io } from '../traces/io.ts';
 import { moment, readClock } from './clock.ts';
+import { serveControl } from './control.ts';
 import { loadRings, type PayloadMode } from './drain.ts';
 import { line, packageVersion } from './host.ts';
+import { type DumpOn, type Keep, windowRing } from './keep.ts';
 import { requireNative } from './native.ts';
 import { findProgram, type Program, type User } from './program.ts';
 import { createRing, type DmaOptions, segmentsAhead } from './ring.ts';
@@ -33,7 +35,12 @@ export interface RecordOptions {
   readonly force: boolean;
   /** Folder and bytes of the ring. */
   readonly ring: string;
-  readonly quota: number;
+  readonly quota: number | undefined;
+  /** Flight recorder: hold this much, and dump it at these. */
+  readonly keep: Keep | null;
+  readonly dumpOn: DumpOn;
+  /** Most dumps. */
+  readonly dumps: number;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
   readonly user: User;
@@ -49,9 +56,9 @@ export interface Recording extends Ended {
   readonly trace: { readonly path: string; readonly outcome: Outcome } | null;
 }
 
-type Signals = Pick<Io, 'onSignal'>;
+type Signals = Pick<Io, 'onSignal' | 'onDump' | 'err'>;
 
-export async function record(options: RecordOptions, io: Signals & Pick<Io, 'err'>): Promise<Recording> {
+export async function record(options: RecordOptions, io: Signals): Promise<Recording> {
   const [name] = options.command;
   const program = findProgram(name, options.env.PATH ?? '/usr/local/bin:/usr/bin:/bin', options.user);
   const backend = chooseBackend(program, options, io);
@@ -101,13 +108,20 @@ async function recordTo(
 ): Promise<Recording> {
   const db = createTrace(path, { durable: options.durable });
   let ring: string | undefined;
+  let session: Session | undefined;
+  let child: Promise<void> | undefined;
+  const releases: (() => void)[] = [];
   try {
     loadRings(db);
     const first = moment(db);
     const clock = await readClock(db, first);
+    const { keep } = options;
+    const quota = options.quota ?? RING_QUOTA;
+    const window = keep && windowRing(keep, options.ring, options.quota, RING_QUOTA);
     ring = createRing({
       folder: options.ring,
-      quota: options.quota,
+      quota: window?.quota ?? quota,
+      ...(window && { segmentSize: window.segmentSize }),
       mmio: options.mmio,
       dma: options.dma,
       clock,
@@ -115,19 +129,44 @@ async function recordTo(
     });
     describeStart(db, ring, program, options, clock);
     setMeta(db, { backend: way.backend });
-    const ahead = segmentsAhead(options.ring, options.quota);
-    const session = new Session(db, ring, { payload: options.payload, ahead });
+    session = new Session(db, {
+      path,
+      ring,
+      payload: options.payload,
+      durable: options.durable,
+      ahead: window?.ahead ?? segmentsAhead(options.ring, quota),
+      flight: keep && window && { keep, segments: window.keep, on: options.dumpOn, dumps: options.dumps },
+      said: (text) => io.err(`vfio-rr: ${text}`),
+    });
+    const running = session;
+    releases.push(
+      io.onDump(() => {
+        if (keep) void running.dump('SIGUSR2');
+        else
+          io.err('vfio-rr: SIGUSR2: this recording keeps everything and has no dumps; record with --keep for them\n');
+      }),
+      await serveControl(session, options, (text) => io.err(`vfio-rr: ${text}`)),
+    );
     const preloaded = [way.by, options.env.LD_PRELOAD].filter(Boolean).join(':');
     const preload = way.backend === 'preload' ? { LD_PRELOAD: preloaded } : {};
     const env = { ...options.env, ...preload, [environment.ring]: ring };
     let ended: Ended | undefined;
     let failed: unknown;
     let stop = false;
-    const child = run(way.backend === 'ptrace' ? way.by : program.path, options, env, io, () => {
-      stop = ended !== undefined; // asked again to end, after the program has
+    let root: number | undefined;
+    child = run(way.backend === 'ptrace' ? way.by : program.path, options, env, io, {
+      asked: () => {
+        stop = ended !== undefined; // asked again to end, after the program has
+      },
+      started: (pid) => {
+        root = pid;
+      },
     }).then(
       (e) => {
         ended = e;
+        // What it leaves running may go on for long: what led to its end is wanted now.
+        if (keep && (e.signal !== null || e.code !== 0))
+          running.ended(e.signal ? `signal ${e.signal}` : `exit ${e.code}`);
       },
       (error: unknown) => {
         failed = error;
@@ -139,15 +178,19 @@ async function recordTo(
     );
     await child;
     if (failed !== undefined) throw failed;
-    const outcome = session.finish({ exit: ended?.code ?? null, signal: ended?.signal ?? null });
-    return { code: ended?.code ?? null, signal: ended?.signal ?? null, trace: { path, outcome } };
+    const outcome = await session.finish({ exit: ended?.code ?? null, signal: ended?.signal ?? null }, root);
+    return { code: ended?.code ?? null, signal: ended?.signal ?? null, trace: { path: outcome.path, outcome } };
   } catch (error) {
     // The heartbeat ends with it: a program that still runs does not wait for a drain that is no more.
-    db.close();
+    (session ?? db).close();
+    const ran = (error as { code?: string }).code === 'CORRUPT';
     if (!(error instanceof TraceError)) throw error;
+    if (ran) await child;
     // Nothing ran: nothing is left behind.
-    for (const file of [path, `${path}-journal`, ring]) if (file) rmSync(file, { force: true });
+    else for (const file of [path, `${path}-journal`, ring]) if (file) rmSync(file, { force: true });
     throw error;
+  } finally {
+    for (const release of releases) release();
   }
 }
 
@@ -170,6 +213,8 @@ function describeStart(
     mmio: options.mmio,
     dma: options.dma.mode,
     payload: options.payload,
+    keep: options.keep?.text ?? null,
+    boot: line('/proc/sys/kernel/random/boot_id'),
     uname: line('/proc/version'),
     cmdline: line('/proc/cmdline'),
   });
@@ -181,7 +226,7 @@ function run(
   options: RecordOptions,
   env: Readonly<Record<string, string | undefined>>,
   io: Signals,
-  asked: () => void = () => {},
+  told: { readonly asked?: () => void; readonly started?: (pid: number) => void } = {},
 ): Promise<Ended> {
   const [name, ...rest] = options.command;
   const traced = basename(file) === 'vfio-rr-trace';
@@ -191,12 +236,13 @@ function run(
     let child: ChildProcess | undefined;
     let interrupts = 0;
     release = io.onSignal((signal) => {
-      asked();
+      told.asked?.();
       // A terminal sends Ctrl-C to the program as well; only who insists, or has no terminal, means us to pass it on.
       const fromTerminal = (signal === 'SIGINT' || signal === 'SIGQUIT') && inForeground() && interrupts++ === 0;
       if (!fromTerminal) child?.kill(signal);
     });
     child = spawn(file, args, { argv0, stdio: 'inherit', env: { ...env }, cwd: options.cwd });
+    if (child.pid !== undefined) told.started?.(child.pid);
     child.on('error', (error) =>
       failed(new TraceError('USAGE', `cannot start ${name}: ${error.message}; check that it can be run`)),
     );

@@ -8,7 +8,9 @@ import { APPLICATION_ID } from '../schema/trace.ts';
 import { createTrace, setJournal, setMeta } from '../traces/create.ts';
 import type { Io } from '../traces/io.ts';
 import { loadRings, type PayloadMode, payloadModes } from './drain.ts';
-import { packageVersion } from './host.ts';
+import { endTrace } from './ending.ts';
+import type { Loss } from './finish.ts';
+import { line, packageVersion } from './host.ts';
 import { writers } from './processes.ts';
 import { readRingHeader, segmentsAhead } from './ring.ts';
 import { type Outcome, Session } from './session.ts';
@@ -18,6 +20,8 @@ export interface RecoverOptions {
   readonly from: string;
   /** Where a ring without a trace goes; the unfinished trace of a ring. */
   readonly output?: string;
+  /** The trace's ring file, if it is not where the trace says. */
+  readonly ring?: string;
   readonly cwd: string;
 }
 
@@ -29,7 +33,8 @@ export interface Recovered {
 interface Unfinished {
   readonly db: Database.Database;
   readonly path: string;
-  readonly ring: string;
+  /** null: the trace is a dump, which has all it will have. */
+  readonly ring: string | null;
   readonly payload: PayloadMode;
 }
 
@@ -53,24 +58,31 @@ function meta(db: Database.Database, key: string): unknown {
   return db.prepare('SELECT value FROM meta WHERE key = ?').pluck().get(key);
 }
 
-/** `ring`: the one that the trace must belong to, or undefined for the one that it names. */
+/** `ring`: the file that is the trace's ring, which may have been copied here; undefined: where the trace says it is. */
 function takeUp(path: string, ring: string | undefined): Unfinished {
   const db = open(path);
   const named = meta(db, 'ring');
+  const dump = meta(db, 'dump') !== undefined;
   const wrong =
     meta(db, 'state') !== 'recording'
       ? `${path} is a finished trace already; there is nothing to recover`
-      : typeof named !== 'string'
+      : typeof named !== 'string' && !dump
         ? `${path} does not name its ring file; it cannot be recovered`
-        : ring !== undefined && resolve(named) !== ring
+        : typeof named === 'string' && ring !== undefined && resolve(named) !== ring && !isRingOf(ring, db)
           ? `${path} belongs to the ring ${named}, not to ${ring}; name another output`
           : null;
-  if (wrong !== null || typeof named !== 'string') {
+  if (wrong !== null) {
     db.close();
-    throw new TraceError('USAGE', wrong ?? '');
+    throw new TraceError('USAGE', wrong);
   }
   const payload = payloadModes.find((m) => m === meta(db, 'payload')) ?? 'full';
-  return { db, path, ring: named, payload };
+  return { db, path, ring: typeof named === 'string' ? (ring ?? named) : null, payload };
+}
+
+/** Whether the ring is that of the recording, wherever it lies: begun at the same moment, by the same clock. */
+function isRingOf(ring: string, db: Database.Database): boolean {
+  const header = readRingHeader(ring);
+  return meta(db, 'started') === String(header.realStart) && Number(meta(db, 'clock_hz')) === Number(header.clockHz);
 }
 
 function begin(path: string, ring: string): Unfinished {
@@ -98,7 +110,7 @@ function choose(options: RecoverOptions): Unfinished {
         'USAGE',
         `a trace is recovered in its place; leave out -o, or name the ring file instead of ${options.from}`,
       );
-    return takeUp(from, undefined);
+    return takeUp(from, options.ring === undefined ? undefined : resolve(options.cwd, options.ring));
   }
   readRingHeader(from);
   if (output === undefined) throw new TraceError('USAGE', 'name the trace to write with -o');
@@ -107,27 +119,40 @@ function choose(options: RecoverOptions): Unfinished {
 
 export async function recover(options: RecoverOptions, io: Pick<Io, 'err' | 'onSignal'>): Promise<Recovered> {
   const { db, path, ring, payload } = choose(options);
+  if (ring === null) return { path, outcome: finishDump(db, path) };
   if (!existsSync(ring)) {
     db.close();
     throw new TraceError(
       'RING',
-      `the ring file ${ring} is gone (restarted host?); ${path} keeps what was drained before`,
+      `the ring file ${ring} is gone (restarted host?); if it was copied, name it with --ring; ${path} keeps what was drained before`,
     );
   }
   setJournal(db, {});
   loadRings(db);
   let session: Session;
-  const alive = (): boolean => writers(db, ring).length > 0;
-  const ahead = (): number => segmentsAhead(dirname(ring), statSync(ring).size);
+  // Process ids mean nothing after a restart, or on another machine.
+  const boot = meta(db, 'boot');
+  const here = typeof boot !== 'string' || boot === line('/proc/sys/kernel/random/boot_id');
+  const forgetful = typeof meta(db, 'keep') === 'string';
+  const alive = (): boolean => here && writers(db, ring, forgetful).length > 0;
+  const ahead = (): number => segmentsAhead(dirname(ring), statSync(ring).size, readRingHeader(ring).segmentSize);
   try {
-    session = new Session(db, ring, { payload, ahead: alive() ? ahead() : 0 });
+    session = new Session(db, {
+      path,
+      ring,
+      payload,
+      ahead: alive() ? ahead() : 0,
+      durable: false,
+      flight: null,
+      said: (text) => io.err(`vfio-rr: ${text}`),
+    });
   } catch (error) {
     db.close();
     throw error;
   }
+  let stop = !here;
   if (alive())
     io.err('vfio-rr: the program still runs; recording goes on until it ends (Ctrl-C ends only the recording)\n');
-  let stop = false;
   const release = io.onSignal(() => {
     stop = true;
   });
@@ -139,5 +164,14 @@ export async function recover(options: RecoverOptions, io: Pick<Io, 'err' | 'onS
   } finally {
     release();
   }
-  return { path, outcome: session.finish({ recovered: 1 }) };
+  const outcome = await session.finish({ recovered: 1 });
+  return { path: outcome.path, outcome };
+}
+
+/** A dump whose recorder was killed before it was finished: it has what was moved into it. */
+function finishDump(db: Database.Database, path: string): Outcome {
+  const losses: Loss[] = [
+    { what: 'ends of dumps', count: 1, detail: 'the recorder was killed while it wrote this dump', kind: 'missed' },
+  ];
+  return { ...endTrace(db, losses, { recovered: 1 }, false), path, losses, waits: 0, waitNs: 0 };
 }

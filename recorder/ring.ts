@@ -46,15 +46,18 @@ export interface Doorbell {
 /** Segments that are kept allocated ahead of the program: 128 MiB, but never most of what the folder has left. */
 const AHEAD = 128 << 20;
 
-export function put(header: Buffer, name: string, value: number | bigint): void {
+/** `index`: of a field that is an array. */
+export function put(header: Buffer, name: string, value: number | bigint, index = 0): void {
   const field = fieldOf(vrr_ring, name);
-  if (field.type === 'u32') header.writeUInt32LE(Number(value), field.at);
-  else header.writeBigUInt64LE(BigInt(value), field.at);
+  if (field.type === 'u32') header.writeUInt32LE(Number(value), field.at + 4 * index);
+  else header.writeBigUInt64LE(BigInt(value), field.at + 8 * index);
 }
 
-export function ringNumber(header: Buffer, name: string): bigint {
+export function ringNumber(header: Buffer, name: string, index = 0): bigint {
   const field = fieldOf(vrr_ring, name);
-  return field.type === 'u32' ? BigInt(header.readUInt32LE(field.at)) : header.readBigUInt64LE(field.at);
+  return field.type === 'u32'
+    ? BigInt(header.readUInt32LE(field.at + 4 * index))
+    : header.readBigUInt64LE(field.at + 8 * index);
 }
 
 function putDma(header: Buffer, dma: DmaOptions): void {
@@ -109,6 +112,33 @@ export function createRing(options: RingOptions): string {
   return path;
 }
 
+/** The header of a ring in use, as the program has it mapped. */
+export class RingHeaderFile {
+  readonly #fd: number;
+  readonly #bytes = Buffer.alloc(vrr_ring.size);
+
+  constructor(path: string) {
+    this.#fd = openSync(path, 'r+');
+  }
+
+  /** All of it as it is at this moment; read with ringNumber. */
+  read(): Buffer {
+    readSync(this.#fd, this.#bytes, 0, this.#bytes.length, 0);
+    return this.#bytes;
+  }
+
+  put(name: string, value: number | bigint, index = 0): void {
+    put(this.#bytes, name, value, index);
+    const field = fieldOf(vrr_ring, name);
+    const width = field.type === 'u32' ? 4 : 8;
+    writeSync(this.#fd, this.#bytes, field.at + width * index, width, field.at + width * index);
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}
+
 /** Segments to keep ready for the program. */
 export function segmentsAhead(folder: string, quota: number, segmentSize = SEGMENT_SIZE): number {
   const fs = statfsSync(folder);
@@ -122,6 +152,7 @@ export interface RingHeader {
   readonly clockHz: bigint;
   readonly realStart: bigint;
   readonly recorderPid: number;
+  readonly segmentSize: number;
   /** Segments given to writers since the start. */
   readonly taken: bigint;
 }
@@ -151,6 +182,7 @@ export function readRingHeader(path: string): RingHeader {
     clockHz: ringNumber(header, 'clock_hz'),
     realStart: ringNumber(header, 'real_start'),
     recorderPid: Number(ringNumber(header, 'recorder_pid')),
+    segmentSize: Number(ringNumber(header, 'segment_size')),
     taken: ringNumber(header, 'taken'),
   };
 }

@@ -5,7 +5,7 @@ import type { Outcome } from './session.ts';
 
 const plural = (n: number, what: string): string => `${n} ${n === 1 ? what.replace(/s$/, '') : what}`;
 
-function size(bytes: number): string {
+export function size(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB'];
   let unit = 0;
   let n = bytes;

@@ -49,6 +49,13 @@ export interface Region {
   readonly subtype: number | null;
 }
 
+/** What somebody wrote beside the calls. */
+export interface Mark {
+  /** ns since the recording's start. */
+  readonly t: number;
+  readonly text: string;
+}
+
 export interface Loss {
   readonly what: string;
   readonly count: number;
@@ -97,6 +104,7 @@ export const regionOf = (r: Row): Region => ({
   type: int(r.type),
   subtype: int(r.subtype),
 });
+export const markOf = (r: Row): Mark => ({ t: int(r.t) ?? 0, text: text(r.text) ?? '' });
 export const lossOf = (r: Row): Loss => ({
   what: text(r.what) ?? String(r.what),
   count: int(r.count) ?? 0,

@@ -11,6 +11,8 @@ export interface Io {
   die(signal: NodeJS.Signals): void;
   /** Takes the signals that would end us, until the function that comes back is called. */
   onSignal(listener: (signal: NodeJS.Signals) => void): () => void;
+  /** Takes SIGUSR2, by which a flight recorder is asked for a dump, until the function that comes back is called. */
+  onDump(listener: () => void): () => void;
   /** Whether standard error is a terminal: progress is shown only there. */
   readonly terminal: boolean;
   readonly columns: number;

@@ -9,6 +9,8 @@ import {
   handleOf,
   type Loss,
   lossOf,
+  type Mark,
+  markOf,
   type Process,
   processOf,
   type Region,
@@ -104,6 +106,11 @@ export class Trace {
 
   get losses(): readonly Loss[] {
     return this.#rows('loss', 'SELECT * FROM loss').map(lossOf);
+  }
+
+  /** In order of time; formats before 2 have none. */
+  get marks(): readonly Mark[] {
+    return this.version < 2 ? [] : this.#rows('mark', 'SELECT t, text FROM mark ORDER BY t').map(markOf);
   }
 
   /** An irregular, rare record (host, device description, report). */

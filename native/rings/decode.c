@@ -155,6 +155,80 @@ static uint32_t site_id(struct drain *drain, struct stream *stream, const struct
 	return id;
 }
 
+/* The descriptor that an ioctl made: its result, or in its answer. */
+static int64_t ioctl_made(const struct call *call, const struct feature *feature, const struct vrr_record *record,
+			  const struct bytes *in, const struct bytes *out, bool returned)
+{
+	uint16_t at = feature ? feature->makes_at : call ? call->makes_at : VRR_NOWHERE;
+	if (at != VRR_NOWHERE && at != VRR_AT_RETURN)
+		return s32_at(out ? out : in, at);
+	return returned ? record->ret : -1;
+}
+
+static const struct feature *feature_asked(uint8_t kind, const struct vrr_record *record, const struct bytes *in)
+{
+	if (kind != VRR_KIND_DEVICE || record->a != VFIO_DEVICE_FEATURE || !in)
+		return NULL;
+	return find_feature((uint32_t)s32_at(in, offsetof(struct vfio_device_feature, flags)));
+}
+
+static bool tells_region(uint8_t kind, const struct vrr_record *record, bool returned)
+{
+	return returned && record->ret >= 0 && kind == VRR_KIND_DEVICE && record->a == VFIO_DEVICE_GET_REGION_INFO;
+}
+
+static bool is_note(uint8_t op)
+{
+	return op == VRR_OP_PROCESS || op == VRR_OP_ATTACH || op == VRR_OP_MORE || op == VRR_OP_LOST ||
+	       op == VRR_OP_DMA || op == VRR_OP_KVM;
+}
+
+/* The call that asked for the dump that is being made. */
+static void look_for_cause(struct drain *drain, const struct stream *stream, const struct vrr_record *record)
+{
+	if (stream->tid != drain->cause.tid || is_note(record_op(record->head)))
+		return;
+	if (!drain->cause.error) {
+		if (record->leave <= drain->cause.tick)
+			drain->cause.event = drain->next_event;
+	} else if (!drain->cause.event && record->leave >= drain->cause.tick && record->ret == -drain->cause.error) {
+		drain->cause.event = drain->next_event;
+	}
+}
+
+int let_go(struct drain *drain, struct stream *stream, struct place place, const struct vrr_record *record,
+	   bool returned)
+{
+	uint64_t head = __atomic_load_n(&record->head, __ATOMIC_ACQUIRE);
+	uint8_t op = record_op(head), flags = record_flags(head), kind = 0;
+	drain->let_go += !is_note(op);
+	bool known = op != VRR_OP_PROCESS && stream->id < drain->thread_slots && drain->threads[stream->id];
+	uint32_t made = flags & VRR_FLAG_INLINE || !makes_handle(op) ? 0 : (uint32_t)record->value;
+	if (op == VRR_OP_IOCTL) {
+		const struct handle *handle = handle_at(drain, record->handle);
+		kind = handle ? handle->kind : 0;
+	}
+	bool tells = op == VRR_OP_IOCTL && tells_region(kind, record, returned);
+	if (known && !made && !tells)
+		return 0;
+	if (gather(drain, stream, place, record))
+		return -1;
+	thread_of(drain, stream, record);
+	const struct bytes *in = gathered(drain, VRR_WHERE_ARG, VRR_PHASE_IN);
+	const struct bytes *out = gathered(drain, VRR_WHERE_ARG, VRR_PHASE_OUT);
+	if (tells)
+		region_told(drain, record->handle, out ? out : in);
+	if (made) {
+		int64_t fd = op == VRR_OP_IOCTL	   ? ioctl_made(find_call(kind, record->a),
+								feature_asked(kind, record, in), record, in, out, returned)
+			     : op == VRR_OP_ATTACH ? record->fd
+			     : returned		   ? record->ret
+						   : -1;
+		handle_made(drain, made, (uint8_t)(record->value >> 32), record, pid_process(drain, stream->pid), fd);
+	}
+	return drain->batch.out_of_memory ? -1 : 0;
+}
+
 int decode(struct drain *drain, struct stream *stream, struct place place, const struct vrr_record *record,
 	   bool returned)
 {
@@ -205,18 +279,12 @@ int decode(struct drain *drain, struct stream *stream, struct place place, const
 	int64_t made_fd = returned ? record->ret : -1;
 	if (op == VRR_OP_IOCTL) {
 		const struct call *call = find_call(site.kind, record->a);
-		const struct feature *feature = NULL;
 		site.request = (int64_t)record->a;
 		event.a = !in && !out && (!call || call->arg != VRR_ARG_NONE) ? (int64_t)record->b : NO_NUMBER;
-		if (site.kind == VRR_KIND_DEVICE && record->a == VFIO_DEVICE_FEATURE && in) {
+		if (site.kind == VRR_KIND_DEVICE && record->a == VFIO_DEVICE_FEATURE && in)
 			site.feature = (uint32_t)s32_at(in, offsetof(struct vfio_device_feature, flags));
-			feature = find_feature(site.feature);
-		}
-		uint16_t at = feature ? feature->makes_at : call ? call->makes_at : VRR_NOWHERE;
-		if (at != VRR_NOWHERE && at != VRR_AT_RETURN)
-			made_fd = s32_at(out ? out : in, at);
-		if (returned && record->ret >= 0 && site.kind == VRR_KIND_DEVICE &&
-		    record->a == VFIO_DEVICE_GET_REGION_INFO)
+		made_fd = ioctl_made(call, feature_asked(site.kind, record, in), record, in, out, returned);
+		if (tells_region(site.kind, record, returned))
 			region_told(drain, record->handle, out ? out : in);
 	} else {
 		site.length = (int64_t)record->b;
@@ -239,6 +307,8 @@ int decode(struct drain *drain, struct stream *stream, struct place place, const
 	if (!row || drain->batch.out_of_memory)
 		return -1;
 	*row = event;
+	if (drain->cause.tick)
+		look_for_cause(drain, stream, record);
 	drain->batch.has_payloads |= event.inp != NO_NUMBER || event.outp != NO_NUMBER;
 	drain->next_event++;
 	return 0;

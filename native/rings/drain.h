@@ -37,6 +37,18 @@ struct drain {
 	uint32_t next_thread, next_process;
 	int64_t next_event;
 	uint64_t last_leave, checked;
+	/* Flight recorder. Records are let go: what they made is kept, they themselves are not. */
+	bool letting_go;
+	int64_t let_go; /* calls, since the drain was opened or restarted */
+	int64_t freed;	/* segments that the present batch has come past */
+	uint64_t limit; /* no record that returned later is moved; 0: none */
+	bool held;	/* some record before the limit is still being written */
+	struct {
+		uint32_t tid;
+		int32_t error; /* of a call that failed; 0: the last call before the tick */
+		uint64_t tick;
+		int64_t event; /* 0: not moved yet */
+	} cause;
 	/* For the recording's report. */
 	int64_t late, damaged, unfinished;
 	/* Of the payload row that is being read: bytes in packer.room, 0 not packed. */
@@ -79,11 +91,22 @@ struct region *region_slot(struct handle *handle, uint32_t index);
 int decode(struct drain *drain, struct stream *stream, struct place place, const struct vrr_record *record,
 	   bool returned);
 
+/* What later records need of one that is let go. */
+int let_go(struct drain *drain, struct stream *stream, struct place place, const struct vrr_record *record,
+	   bool returned);
+
 /* merge.c */
 /* SOON: hold back little. FINISH: nobody writes any more; all there is, calls that never returned last. */
 enum haste { HASTE_NONE, HASTE_FINISH, HASTE_SOON };
 /* Fills the batch with at most `max` events; their number, -1: no memory. */
 int64_t drain_batch(struct drain *drain, int64_t max, enum haste haste);
+/* Lets go of what returned `age` ns ago or earlier, and of the oldest while more than `keep` segments are in use: at
+ * most `max` records. The batch has what they made. Their number, -1: no memory. */
+int64_t drain_let_go(struct drain *drain, int64_t max, uint64_t age, uint32_t keep);
+/* The next batch begins a new trace: nothing is in it yet. */
+void drain_restart(struct drain *drain);
+/* Segments that writers or undrained records hold. */
+uint32_t drain_in_use(struct drain *drain);
 /* Whether writers soon find no segment. */
 bool drain_scarce(const struct drain *drain);
 void drain_done(struct drain *drain);

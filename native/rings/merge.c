@@ -72,11 +72,38 @@ static void pass(struct candidate *c)
 		stream->open[c->open] = stream->open[--stream->open_count];
 }
 
-static int merge(struct drain *drain, struct candidate *list, size_t count, int64_t max, uint64_t until, bool finish)
+/* One record into the batch; how far the stream came over ends of segments counts as freed. */
+static int move(struct drain *drain, struct candidate *c, uint64_t *barrier)
+{
+	bool returned = c->record->leave != 0;
+	uint32_t part = c->stream->frontier.part;
+	if (c->key < drain->last_leave)
+		drain->late++;
+	else
+		drain->last_leave = c->key;
+	if (drain->letting_go ? let_go(drain, c->stream, c->place, c->record, returned)
+			      : decode(drain, c->stream, c->place, c->record, returned))
+		return -1;
+	pass(c);
+	if (look(drain, c, barrier))
+		return -1;
+	drain->freed += c->stream->frontier.part - part;
+	return 0;
+}
+
+/* What a merge may move: records up to `until`, and while fewer than `free` segments are freed up to `until_free`. */
+struct bounds {
+	int64_t max, free;
+	uint64_t until, until_free;
+	bool finish;
+};
+
+static int merge(struct drain *drain, struct candidate *list, size_t count, struct bounds to)
 {
 	struct batch *batch = &drain->batch;
 	uint64_t barrier = UINT64_MAX;
-	while (count && (int64_t)batch->event.count < max && batch->payload_bytes < BATCH_PAYLOAD_BYTES) {
+	int64_t moved = 0;
+	while (count && moved < to.max && batch->payload_bytes < BATCH_PAYLOAD_BYTES) {
 		struct candidate *first = &list[0];
 		uint64_t second = UINT64_MAX;
 		for (size_t i = 1; i < count; i++)
@@ -89,20 +116,16 @@ static int merge(struct drain *drain, struct candidate *list, size_t count, int6
 		if (first->key == UINT64_MAX)
 			break;
 		do {
-			if (first->key > until)
+			if (first->key > to.until && (first->key > to.until_free || drain->freed >= to.free))
 				return 0;
-			if (first->key < drain->last_leave)
-				drain->late++;
-			else
-				drain->last_leave = first->key;
-			if (decode(drain, first->stream, first->place, first->record, first->record->leave != 0))
+			if (move(drain, first, &barrier))
 				return -1;
-			pass(first);
-			if (look(drain, first, &barrier))
-				return -1;
-			if (barrier < until && !finish)
-				until = barrier;
-		} while (first->key <= second && first->key != UINT64_MAX && (int64_t)batch->event.count < max &&
+			moved++;
+			if (!to.finish && barrier < to.until_free)
+				to.until_free = barrier;
+			if (!to.finish && barrier < to.until)
+				to.until = barrier;
+		} while (first->key <= second && first->key != UINT64_MAX && moved < to.max &&
 			 batch->payload_bytes < BATCH_PAYLOAD_BYTES);
 	}
 	return 0;
@@ -136,7 +159,8 @@ static int unfinished(struct drain *drain, const struct candidate *streams, size
 	qsort(list, n, sizeof(*list), by_enter);
 	int wrong = 0;
 	for (size_t i = 0; i < n && !wrong; i++) {
-		wrong = decode(drain, list[i].stream, list[i].place, list[i].record, false);
+		wrong = (drain->letting_go ? let_go : decode)(drain, list[i].stream, list[i].place, list[i].record,
+							      false);
 		drain->unfinished++;
 	}
 	for (size_t i = 0; i < n && !wrong; i++) {
@@ -214,10 +238,51 @@ static bool writers_wait(const struct drain *drain)
 	return __atomic_load_n(&h->given, __ATOMIC_RELAXED) == __atomic_load_n(&h->taken, __ATOMIC_RELAXED);
 }
 
+/* Every stream's next record, in a list to be freed; NULL: no memory. */
+static struct candidate *candidates(struct drain *drain, size_t *n, uint64_t *barrier)
+{
+	struct streams *all = &drain->streams;
+	size_t count = 0;
+	if (streams_discover(all))
+		return NULL;
+	for (size_t i = 0; i < all->count; i++)
+		count += all->list[i] && all->list[i]->count;
+	struct candidate *list = calloc(count ? count : 1, sizeof(*list));
+	for (size_t i = 0; i < all->count && list; i++)
+		if (all->list[i] && all->list[i]->count) {
+			list[*n].stream = all->list[i];
+			if (look(drain, &list[(*n)++], barrier)) {
+				free(list);
+				return NULL;
+			}
+		}
+	return list;
+}
+
+static void check_threads(struct drain *drain, uint64_t now, bool at_once)
+{
+	if (!at_once && now - drain->checked <= ring_ticks(&drain->ring, CHECK_NS))
+		return;
+	drain->checked = now;
+	streams_check(&drain->streams);
+}
+
+static void turn(struct drain *drain)
+{
+	__atomic_fetch_add(&drain->ring.turns, 1, __ATOMIC_RELAXED);
+}
+
+/* Nothing was moved: do writers wait in vain? */
+static void note_stuck(struct drain *drain)
+{
+	__atomic_store_n(&drain->ring.stuck, writers_wait(drain) && !drain->prepared, __ATOMIC_RELAXED);
+}
+
 int64_t drain_batch(struct drain *drain, int64_t max, enum haste haste)
 {
 	bool finish = haste == HASTE_FINISH;
 	struct streams *all = &drain->streams;
+	turn(drain);
 	if (drain->prepared) {
 		/* The same batch again: a reader has the trace locked. It may do so for ever, the program may not wait
 		 * so. */
@@ -230,31 +295,20 @@ int64_t drain_batch(struct drain *drain, int64_t max, enum haste haste)
 	uint64_t now = ring_now(&drain->ring);
 	uint64_t hold = ring_ticks(&drain->ring, scarce ? HOLD_BACK_SHORT_NS : HOLD_BACK_NS);
 	uint64_t until = finish ? UINT64_MAX - 1 : now > hold ? now - hold : 0;
+	uint64_t barrier = UINT64_MAX;
+	size_t n = 0;
+	if (drain->limit && drain->limit < until)
+		until = drain->limit;
 	/* Time first, then the tickets, then the heads: what comes after is younger than `until`. */
-	if (streams_discover(all))
-		return -1;
-	if (scarce || now - drain->checked > ring_ticks(&drain->ring, CHECK_NS)) {
-		drain->checked = now;
-		streams_check(all);
-	}
-	size_t count = 0;
-	for (size_t i = 0; i < all->count; i++)
-		count += all->list[i] && all->list[i]->count;
-	struct candidate *list = calloc(count ? count : 1, sizeof(*list));
+	struct candidate *list = candidates(drain, &n, &barrier);
 	if (!list)
 		return -1;
-	int wrong = 0;
-	size_t n = 0;
-	uint64_t barrier = UINT64_MAX;
-	for (size_t i = 0; i < all->count && !wrong; i++)
-		if (all->list[i] && all->list[i]->count) {
-			list[n].stream = all->list[i];
-			wrong = look(drain, &list[n++], &barrier);
-		}
+	check_threads(drain, now, scarce);
+	drain->held = barrier < drain->limit;
 	if (!finish && barrier < until)
 		until = barrier;
-	if (!wrong)
-		wrong = merge(drain, list, n, max, until, finish);
+	struct bounds to = {max, 0, until, until, finish};
+	int wrong = merge(drain, list, n, to);
 	if (!wrong && finish && !drain->batch.event.count)
 		wrong = unfinished(drain, list, n);
 	if (!wrong && !finish)
@@ -265,13 +319,69 @@ int64_t drain_batch(struct drain *drain, int64_t max, enum haste haste)
 	if (wrong)
 		return -1;
 	drain->prepared = drain->batch.event.count || all->drained.count;
-	__atomic_store_n(&drain->ring.stuck, writers_wait(drain) && !drain->prepared, __ATOMIC_RELAXED);
+	note_stuck(drain);
 	return (int64_t)drain->batch.event.count;
+}
+
+uint32_t drain_in_use(struct drain *drain)
+{
+	struct ring *ring = &drain->ring;
+	pthread_mutex_lock(&ring->lock);
+	uint64_t free =
+		ring->idle_count + ring->header->given - __atomic_load_n(&ring->header->taken, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&ring->lock);
+	return free < ring->segment_count ? ring->segment_count - (uint32_t)free : 0;
+}
+
+int64_t drain_let_go(struct drain *drain, int64_t max, uint64_t age, uint32_t keep)
+{
+	turn(drain);
+	if (drain->prepared)
+		return 0;
+	batch_clear(&drain->batch);
+	uint64_t now = ring_now(&drain->ring), barrier = UINT64_MAX;
+	uint64_t old = ring_ticks(&drain->ring, age), hold = ring_ticks(&drain->ring, HOLD_BACK_SHORT_NS);
+	int64_t before = drain->let_go, excess = (int64_t)drain_in_use(drain) - keep;
+	size_t n = 0;
+	struct bounds to = {max, excess, now > old ? now - old : 0, now > hold ? now - hold : 0, false};
+	check_threads(drain, now, false);
+	struct candidate *list = candidates(drain, &n, &barrier);
+	if (!list)
+		return -1;
+	if (barrier < to.until)
+		to.until = barrier;
+	if (barrier < to.until_free)
+		to.until_free = barrier;
+	drain->letting_go = true;
+	drain->freed = 0;
+	int wrong = merge(drain, list, n, to) || bury(drain, list, n) || positions(drain);
+	drain->letting_go = false;
+	free(list);
+	if (wrong)
+		return -1;
+	drain->prepared = drain->let_go > before || drain->streams.drained.count;
+	note_stuck(drain);
+	return drain->let_go - before;
+}
+
+void drain_restart(struct drain *drain)
+{
+	intern_free(&drain->intern);
+	if (intern_init(&drain->intern))
+		drain->batch.out_of_memory = true;
+	for (size_t i = 0; i < drain->streams.count; i++)
+		if (drain->streams.list[i])
+			drain->streams.list[i]->last_site_id = 0;
+	drain->next_event = 1;
+	drain->let_go = drain->late = drain->unfinished = 0;
+	drain->limit = 0;
+	memset(&drain->cause, 0, sizeof(drain->cause));
 }
 
 void drain_done(struct drain *drain)
 {
 	struct streams *all = &drain->streams;
+	turn(drain);
 	for (size_t i = 0; i < all->drained.count; i++)
 		ring_give_back(&drain->ring, all->drained.list[i].segment);
 	all->drained.count = 0;

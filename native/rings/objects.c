@@ -153,8 +153,7 @@ void handle_made(struct drain *drain, uint32_t number, uint8_t kind, const struc
 		return;
 	handle->kind = kind ? kind : VRR_KIND_UNKNOWN;
 	struct handle_row *row = ROW(&drain->batch, handle);
-	struct made_row *made = ROW(&drain->batch, made);
-	if (!row || !made)
+	if (!row)
 		return;
 	const struct bytes *path = gathered(drain, VRR_WHERE_PATH, VRR_PHASE_IN);
 	const struct bytes *name = gathered(drain, VRR_WHERE_ARG, VRR_PHASE_IN);
@@ -164,7 +163,7 @@ void handle_made(struct drain *drain, uint32_t number, uint8_t kind, const struc
 	row->process = process;
 	row->fd = fd;
 	row->parent = ioctl && record->handle ? record->handle : NO_NUMBER;
-	row->opened = drain->next_event;
+	row->opened = drain->letting_go ? NO_NUMBER : drain->next_event;
 	row->path = path ? batch_text(&drain->batch, path->data, path->length) : NULL;
 	if (name && ioctl && record->a == VFIO_GROUP_GET_DEVICE_FD) {
 		row->name = batch_text(&drain->batch, name->data, name->length);
@@ -172,7 +171,11 @@ void handle_made(struct drain *drain, uint32_t number, uint8_t kind, const struc
 		if (row->name && strchr(row->name, ' '))
 			*strchr(row->name, ' ') = 0;
 	}
-	*made = (struct made_row){drain->next_event, number, handle->kind};
+	if (drain->letting_go)
+		return;
+	struct made_row *made = ROW(&drain->batch, made);
+	if (made)
+		*made = (struct made_row){drain->next_event, number, handle->kind};
 }
 
 const struct region *region_at(const struct drain *drain, uint32_t handle, uint64_t offset)

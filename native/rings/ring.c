@@ -14,6 +14,7 @@
 #define UPKEEP_BUSY_NS 1000000
 #define UPKEEP_IDLE_NS 20000000
 #define STUCK_NS       1000000000
+#define HUNG_NS	       3000000000
 
 static uint64_t monotonic(void)
 {
@@ -86,17 +87,22 @@ void ring_give_back(struct ring *ring, uint32_t segment)
 static void *upkeep(void *arg)
 {
 	struct ring *ring = arg;
-	uint64_t taken = 0, stuck_since = 0;
+	uint64_t taken = 0, stuck_since = 0, turned = monotonic(), turns = 0;
 	while (!__atomic_load_n(&ring->stop, __ATOMIC_RELAXED)) {
 		uint64_t now = __atomic_load_n(&ring->header->taken, __ATOMIC_RELAXED);
 		/* More threads than segments: without a heartbeat those that wait give up, and count what they drop. */
 		if (!__atomic_load_n(&ring->stuck, __ATOMIC_RELAXED))
 			stuck_since = monotonic();
-		if (monotonic() - stuck_since < STUCK_NS)
+		if (monotonic() - stuck_since < STUCK_NS && monotonic() - turned < HUNG_NS)
 			__atomic_add_fetch(&ring->header->heartbeat, 1, __ATOMIC_RELAXED);
 		pthread_mutex_lock(&ring->lock);
 		give(ring, ring->window);
 		pthread_mutex_unlock(&ring->lock);
+		uint64_t turn = __atomic_load_n(&ring->turns, __ATOMIC_RELAXED);
+		if (turn != turns || ring->header->given != __atomic_load_n(&ring->header->taken, __ATOMIC_RELAXED)) {
+			turns = turn;
+			turned = monotonic();
+		}
 		struct timespec pause = {0, now == taken ? UPKEEP_IDLE_NS : UPKEEP_BUSY_NS};
 		taken = now;
 		/* Short sleeps while few are left, long ones only with a window in hand. */

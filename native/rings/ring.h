@@ -22,6 +22,8 @@ struct ring {
 	bool upkeep_runs, stop;
 	/* Set by the drain: writers wait, and nothing it could do gives them a segment. */
 	bool stuck;
+	/* Moves with every batch that is prepared or done: still while the drain hangs in a write to the disk. */
+	uint64_t turns;
 	/* Segments nobody holds: allocated ones first, then fresh ones. */
 	uint32_t *idle;
 	uint32_t idle_count;

@@ -5,9 +5,12 @@
  *   ring_batch(max, haste)             prepares events, at most `max`; their number (enum haste)
  *   ring_tables()                      bit set of the tables that have rows, see `nonempty`
  *   ring_done()                        after COMMIT, or to skip the batch
- *   ring_scarce()                      whether writers soon find no segment
- *   ring_clock()                       "TICKS NS" of one moment
- *   ring_close()
+ *   ring_let_go(max, age, keep)        flight recorder: moves past records older than `age` ns, and the oldest while
+ * more than `keep` segments are in use; the batch has what they made. Their number ring_limit(tid, tick, errno) later
+ * batches end here; tid, tick: what asked for the dump, see drain.h ring_cause()                       the event that
+ * asked, 0: not moved yet; -1: calls before the limit are being written ring_restart()                     the next
+ * batch begins a new trace ring_scarce()                      whether writers soon find no segment ring_clock() "TICKS
+ * NS" of one moment ring_close()
  */
 #define _GNU_SOURCE
 #include "drain.h"
@@ -88,6 +91,48 @@ static void fn_scarce(sqlite3_context *c, int argc, sqlite3_value **argv)
 	sqlite3_result_int(c, d->open && drain_scarce(d));
 }
 
+static void fn_let_go(sqlite3_context *c, int argc, sqlite3_value **argv)
+{
+	struct drain *d = sqlite3_user_data(c);
+	(void)argc;
+	int64_t n = d->open ? drain_let_go(d, sqlite3_value_int64(argv[0]), (uint64_t)sqlite3_value_int64(argv[1]),
+					   (uint32_t)sqlite3_value_int64(argv[2]))
+			    : 0;
+	if (n < 0)
+		sqlite3_result_error_nomem(c);
+	else
+		sqlite3_result_int64(c, n);
+}
+
+static void fn_limit(sqlite3_context *c, int argc, sqlite3_value **argv)
+{
+	struct drain *d = sqlite3_user_data(c);
+	(void)c, (void)argc;
+	if (!d->open)
+		return;
+	d->limit = ring_now(&d->ring);
+	d->cause.tid = (uint32_t)sqlite3_value_int64(argv[0]);
+	d->cause.tick = (uint64_t)sqlite3_value_int64(argv[1]);
+	d->cause.error = sqlite3_value_int(argv[2]);
+}
+
+static void fn_cause(sqlite3_context *c, int argc, sqlite3_value **argv)
+{
+	const struct drain *d = sqlite3_user_data(c);
+	(void)argc, (void)argv;
+	sqlite3_result_int64(c, d->held ? -1 : d->cause.event);
+}
+
+static void fn_restart(sqlite3_context *c, int argc, sqlite3_value **argv)
+{
+	struct drain *d = sqlite3_user_data(c);
+	(void)argc, (void)argv;
+	if (d->open)
+		drain_restart(d);
+	if (d->batch.out_of_memory)
+		sqlite3_result_error_nomem(c);
+}
+
 static void fn_done(sqlite3_context *c, int argc, sqlite3_value **argv)
 {
 	struct drain *d = sqlite3_user_data(c);
@@ -144,8 +189,10 @@ int sqlite3_rings_init(sqlite3 *db, char **error, const sqlite3_api_routines *ap
 		int arguments;
 		void (*fn)(sqlite3_context *, int, sqlite3_value **);
 	} functions[] = {
-		{"ring_batch", 2, fn_batch}, {"ring_tables", 0, fn_tables}, {"ring_done", 0, fn_done},
-		{"ring_close", 0, fn_close}, {"ring_clock", 0, fn_clock},   {"ring_scarce", 0, fn_scarce},
+		{"ring_batch", 2, fn_batch},	 {"ring_tables", 0, fn_tables}, {"ring_done", 0, fn_done},
+		{"ring_close", 0, fn_close},	 {"ring_clock", 0, fn_clock},	{"ring_scarce", 0, fn_scarce},
+		{"ring_let_go", 3, fn_let_go},	 {"ring_limit", 3, fn_limit},	{"ring_cause", 0, fn_cause},
+		{"ring_restart", 0, fn_restart},
 	};
 	SQLITE_EXTENSION_INIT2(api);
 	(void)error;

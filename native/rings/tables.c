@@ -109,7 +109,7 @@ static void handle_column(struct drain *d, size_t row, int column, sqlite3_conte
 }
 
 /* What the ring knows besides records, and how the drain fares. */
-#define STATUS_ROWS 18
+#define STATUS_ROWS 25
 static size_t status_count(const struct drain *d)
 {
 	return d->open ? STATUS_ROWS : 0;
@@ -133,14 +133,30 @@ static void status_column(struct drain *d, size_t row, int column, sqlite3_conte
 						       "kind_unknown",
 						       "paused",
 						       "dma_limit",
-						       "dma_gone"};
+						       "dma_gone",
+						       "in_use",
+						       "segments",
+						       "segment_size",
+						       "let_go",
+						       "window_ns",
+						       "triggers",
+						       "now_ns"};
 	const struct vrr_ring *h = d->ring.header;
 	if (column == 0)
 		return text(c, names[row]);
 	const int64_t values[] = {
 		(int64_t)h->taken, (int64_t)h->given, (int64_t)h->waits, ring_nanos(&d->ring, 0, h->wait_ticks),
 		d->late,	   d->damaged,	      d->unfinished};
-	sqlite3_result_int64(c, row < 7 ? values[row] : (int64_t)__atomic_load_n(&h->lost[row - 7], __ATOMIC_RELAXED));
+	const int64_t more[] = {drain_in_use(d),
+				d->ring.segment_count,
+				d->ring.segment_size,
+				d->let_go,
+				d->last_leave ? ring_nanos(&d->ring, d->last_leave, ring_now(&d->ring)) : 0,
+				(int64_t)h->dump_count,
+				ring_nanos(&d->ring, h->clock_start, ring_now(&d->ring))};
+	sqlite3_result_int64(c, row < 7	   ? values[row]
+				: row < 18 ? (int64_t)__atomic_load_n(&h->lost[row - 7], __ATOMIC_RELAXED)
+					   : more[row - 18]);
 }
 
 static const struct table tables[] = {

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define TOP 1024
+#define V1_REGION 9 /* the region that is a v1 migration region */
 enum kind { NONE, CONTAINER, GROUP, DEVICE, DATA };
 static unsigned char kinds[TOP];
 
@@ -78,6 +79,15 @@ static int region_info(struct vfio_region_info *info)
 		cap->areas[0].size = 4096;
 		info->cap_offset = sizeof *info;
 	}
+	if (info->index == V1_REGION && info->argsz >= sizeof *info + sizeof(struct vfio_region_info_cap_type)) {
+		struct vfio_region_info_cap_type *type = (void *)(info + 1);
+		*type = (struct vfio_region_info_cap_type){
+			.header = {.id = VFIO_REGION_INFO_CAP_TYPE},
+			.type = VFIO_REGION_TYPE_MIGRATION_DEPRECATED,
+			.subtype = VFIO_REGION_SUBTYPE_MIGRATION_DEPRECATED,
+		};
+		info->cap_offset = sizeof *info;
+	}
 	info->argsz = size;
 	return 0;
 }
@@ -133,6 +143,10 @@ int ioctl(int fd, unsigned long request, ...)
 		if (id == VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE && feature->flags & VFIO_DEVICE_FEATURE_SET) {
 			int *state = (int *)feature->data;
 			state[1] = make(DATA);
+			return 0;
+		}
+		if (id == VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE && feature->flags & VFIO_DEVICE_FEATURE_GET) {
+			((struct vfio_device_feature_mig_state *)feature->data)->device_state = VFIO_DEVICE_STATE_ERROR;
 			return 0;
 		}
 		if (id == VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT) {

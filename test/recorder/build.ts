@@ -9,6 +9,7 @@ export const root = fileURLToPath(new URL('../..', import.meta.url));
 export const cli = join(root, 'dist/cli.js');
 export const standin = join(root, 'test/interposer/build/standin.so');
 const build = join(root, 'test/recorder/build');
+export const flight = join(build, 'flight');
 export const counter = join(build, 'counter');
 
 export function prepare(): void {
@@ -20,6 +21,7 @@ export function prepare(): void {
   if (!existsSync(cli)) execFileSync('npx', ['tsc'], { cwd: root, stdio: 'inherit', timeout: 120_000 });
   mkdirSync(build, { recursive: true });
   compile('counter.c', counter, ['-pthread']);
+  compile('flight.c', flight);
 }
 
 export function compile(source: string, output: string, flags: readonly string[] = []): void {

@@ -26,6 +26,7 @@ export function listen(): Said {
       throw new Error('no reader dies of a signal');
     },
     onSignal: () => () => {},
+    onDump: () => () => {},
     terminal: false,
     columns: 120,
     env: {},

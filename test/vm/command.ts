@@ -25,6 +25,7 @@ export async function vfioRr(argv: string[], env: Record<string, string> = {}): 
       ran.status = null;
     },
     onSignal: () => () => {},
+    onDump: () => () => {},
     terminal: false,
     columns: 120,
     env: { ...process.env, ...env },
