@@ -8,6 +8,7 @@ import { ctlCommand } from './ctl.ts';
 import { dmaArguments, dmaOptions } from './dma.ts';
 import { examineHost, examineProgram, findingsText } from './doctor.ts';
 import { type PayloadMode, payloadModes } from './drain.ts';
+import { inherit } from './inherited.ts';
 import { parseDumpOn, parseKeep } from './keep.ts';
 import { type Backend, backends, record } from './record.ts';
 import { recover } from './recover.ts';
@@ -101,6 +102,7 @@ function recordCommand(io: Io): CommandModule {
           dumps: Number(argv.dumps),
           env: io.env,
           user: { uid, gid },
+          stdio: inherit(),
           pid,
           cwd,
         },

@@ -11,7 +11,7 @@ import { setMeta } from '../traces/create.ts';
 import type { RingStatus } from './drain.ts';
 import { cdevName, type Device, describeDevice, describeHost } from './host.ts';
 import { Interrupts, interruptRequests } from './interrupts.ts';
-import { findLinks } from './links.ts';
+import { findLinks, type Links } from './links.ts';
 
 export interface Counts {
   readonly calls: number;
@@ -97,12 +97,13 @@ function placeRegions(db: Database.Database): void {
   }
 }
 
-function link(db: Database.Database, interrupts: Interrupts): void {
-  const { alias, closed } = findLinks(db, interruptRequests, interrupts.see);
+function link(db: Database.Database, interrupts: Interrupts): Links['away'] {
+  const { alias, closed, away } = findLinks(db, interruptRequests, interrupts.see);
   const setAlias = db.prepare('UPDATE handle SET alias = ? WHERE id = ?');
   const setClosed = db.prepare('UPDATE handle SET closed = ? WHERE id = ?');
   for (const [handle, original] of alias) setAlias.run(original, handle);
   for (const [handle, event] of closed) setClosed.run(event, handle);
+  return away;
 }
 
 function nameDevices(db: Database.Database): Record<string, Device> {
@@ -123,20 +124,31 @@ function nameDevices(db: Database.Database): Record<string, Device> {
   return devices;
 }
 
+function awayTexts(db: Database.Database, away: Links['away']): string[] {
+  const name = db.prepare('SELECT coalesce(name, path, id) FROM handle WHERE id = ?').pluck();
+  return away.map(
+    ({ event, handle }) =>
+      `${name.get(handle) ?? handle} went over a socket to a process that is not recorded (event ${event}): what is done with it there is not in the trace`,
+  );
+}
+
 /** All but `state`, in one transaction. Adds to the losses what bypassed the trace. */
 export function describe(db: Database.Database, losses: Loss[]): Counts {
   const sum = (kind: Loss['kind']): number => losses.filter((l) => l.kind === kind).reduce((n, l) => n + l.count, 0);
   return db.transaction(() => {
     db.exec(indexes.replaceAll('CREATE INDEX ', 'CREATE INDEX IF NOT EXISTS '));
     const interrupts = new Interrupts(db);
-    link(db, interrupts);
+    const away = link(db, interrupts);
     placeRegions(db);
     const encoder = new Encoder({ useRecords: false });
     const context = db.prepare('INSERT OR REPLACE INTO context VALUES (?, ?)');
     const devices = nameDevices(db);
     const seen = new Set(losses.map((l) => l.detail));
-    for (const detail of interrupts.store())
-      if (!seen.has(detail)) losses.push({ what: 'eventfd', count: 1, detail, kind: 'missed' });
+    const miss = (what: string, detail: string): void => {
+      if (!seen.has(detail)) losses.push({ what, count: 1, detail, kind: 'missed' });
+    };
+    for (const detail of interrupts.store()) miss('eventfd', detail);
+    for (const detail of awayTexts(db, away)) miss('descriptor', detail);
     context.run('host', encoder.encode(describeHost()));
     if (Object.keys(devices).length > 0) context.run('devices', encoder.encode(devices));
     return putCounts(db, losses, { ...countCalls(db), missed: sum('missed'), lost: sum('lost') });

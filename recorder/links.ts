@@ -27,6 +27,7 @@ interface Process {
   readonly parent: number | null;
 }
 interface Passed {
+  readonly event: number;
   readonly handle: number;
   readonly kind: number;
   readonly t: number;
@@ -36,6 +37,8 @@ export interface Links {
   readonly alias: ReadonlyMap<number, number>;
   /** handle → event that closed its last descriptor. */
   readonly closed: ReadonlyMap<number, number>;
+  /** Sent over a socket, and received by nobody who was recorded: not eventfds, which go to all sorts of processes. */
+  readonly away: readonly { readonly event: number; readonly handle: number }[];
 }
 
 const followed = [ops.open, ops.close, ops.dup, ops.attach, ops.eventfd, ops.fork, ops.process, ops.fcntl, ops.kvm];
@@ -60,24 +63,24 @@ function steps(db: Database.Database, watched: readonly number[]): Step[] {
 function passedBy(db: Database.Database, op: number, phase: number, kinds: ReadonlyMap<number, number>): Passed[] {
   const rows = db
     .prepare(
-      `SELECT e.t AS t, p.size, p.codec, p.data FROM event e JOIN memory m ON m.event = e.id AND m.at = ${wheres.ARRAY}
+      `SELECT e.id, e.t AS t, p.size, p.codec, p.data FROM event e JOIN memory m ON m.event = e.id AND m.at = ${wheres.ARRAY}
        AND m.phase = ${phase} JOIN payload p ON p.id = m.payload
        WHERE e.val IS NULL AND e.site IN (SELECT id FROM site WHERE op = ${op}) ORDER BY e.t`,
     )
-    .all() as { t: number; size: number; codec: number; data: Buffer | null }[];
-  return rows.flatMap(({ t, size, codec, data }) => {
+    .all() as { id: number; t: number; size: number; codec: number; data: Buffer | null }[];
+  return rows.flatMap(({ id, t, size, codec, data }) => {
     const bytes = codec === codecs.LZ4 && data ? unpack(data, size) : (data ?? Buffer.alloc(0));
     const list: Passed[] = [];
     for (let at = 0; at + 8 <= bytes.length; at += 8) {
       const handle = bytes.readUInt32LE(at + 4);
-      if (handle) list.push({ handle, kind: kinds.get(handle) ?? fdKinds.unknown, t });
+      if (handle) list.push({ event: id, handle, kind: kinds.get(handle) ?? fdKinds.unknown, t });
     }
     return list;
   });
 }
 
-/** First sent, first received, by kind: a socket keeps its messages' order, and each end sees its own. */
-function linkPassed(sent: readonly Passed[], received: readonly Passed[], alias: Map<number, number>): void {
+/** First sent, first received, by kind: a socket keeps its messages' order, and each end sees its own. Returns what nobody received. */
+function linkPassed(sent: readonly Passed[], received: readonly Passed[], alias: Map<number, number>): Passed[] {
   const waiting = [...sent];
   for (const r of received) {
     const at = waiting.findIndex((s) => s.kind === r.kind && s.handle !== r.handle);
@@ -85,6 +88,7 @@ function linkPassed(sent: readonly Passed[], received: readonly Passed[], alias:
     const [found] = waiting.splice(at, 1);
     if (found && !alias.has(r.handle)) alias.set(r.handle, found.handle);
   }
+  return waiting;
 }
 
 /** Descriptor tables of all processes, event by event. */
@@ -182,6 +186,6 @@ export function findLinks(
       }
     }
   }
-  linkPassed(sent, received, tables.alias);
-  return { alias: tables.alias, closed: tables.closed };
+  const away = linkPassed(sent, received, tables.alias).filter((p) => p.kind !== fdKinds.eventfd);
+  return { alias: tables.alias, closed: tables.closed, away };
 }

@@ -1,6 +1,6 @@
 // `record`: starts a program with the interposer preloaded, drains what it says to VFIO into a trace, ends as it ends.
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import type Database from 'better-sqlite3';
@@ -44,6 +44,8 @@ export interface RecordOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
   readonly user: User;
+  /** Streams and descriptors of the program; our own by default. */
+  readonly stdio?: StdioOptions;
   readonly pid: number;
 }
 
@@ -241,7 +243,7 @@ function run(
       const fromTerminal = (signal === 'SIGINT' || signal === 'SIGQUIT') && inForeground() && interrupts++ === 0;
       if (!fromTerminal) child?.kill(signal);
     });
-    child = spawn(file, args, { argv0, stdio: 'inherit', env: { ...env }, cwd: options.cwd });
+    child = spawn(file, args, { argv0, stdio: options.stdio ?? 'inherit', env: { ...env }, cwd: options.cwd });
     if (child.pid !== undefined) told.started?.(child.pid);
     child.on('error', (error) =>
       failed(new TraceError('USAGE', `cannot start ${name}: ${error.message}; check that it can be run`)),

@@ -310,6 +310,23 @@ static int passing(void)
 	return 0;
 }
 
+/* To a process that nobody records, or that never looks. */
+static int sending(void)
+{
+	int device = device_open(), pair[2];
+	socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+	char byte = 1, control[CMSG_SPACE(4)] = {0};
+	struct iovec v = {&byte, 1};
+	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(4);
+	memcpy(CMSG_DATA(c), &device, 4);
+	printf("%zd\n", sendmsg(pair[0], &m, 0));
+	return 0;
+}
+
 static int interrupts(void)
 {
 	int device = device_open(), quiet = eventfd(3, 0), irq = eventfd(0, EFD_NONBLOCK), copy = dup(irq);
@@ -538,6 +555,7 @@ int main(int argc, char **argv)
 	SCENE("segv", segv(argc > 2 ? argv[2] : ""))
 	SCENE("confined", confined())
 	SCENE("passing", passing())
+	SCENE("sending", sending())
 	SCENE("interrupts", interrupts())
 	SCENE("migration", migration())
 	SCENE("jumps", jumps())

@@ -70,6 +70,15 @@ test('the views answer in the plain sqlite3 shell', () => {
   assert.equal(r.stdout, 'VFIO_GROUP_GET_DEVICE_FD|1|0\n');
 });
 
+test('descriptors that the parent passes on reach the program, and no others', () => {
+  const look = 'cat <&7; cat <&9; ls -l /proc/self/fd | grep -vc null';
+  const outer = (command: string): string =>
+    spawnSync('bash', ['-c', `${command} 7<<<seven 9< <(echo nine)`], { cwd: folder, encoding: 'utf8' }).stdout;
+  const plain = outer(`sh -c '${look}'`);
+  assert.match(plain, /^seven\nnine\n\d+\n$/);
+  assert.equal(outer(`node ${cli} record -o t.vrr -- sh -c '${look}'`), plain);
+});
+
 test('exit status', () => {
   assert.equal(vfioRr(['record', '--', 'sh', '-c', 'exit 7']).status, 7);
   assert.equal(meta('sh.vrr').exit, 7);

@@ -26,6 +26,7 @@ export const clients: Client[] = [
   { name: 'fork', argv: [`${BUILD}/fork`, EDU], needs: 'group', concurrent: true },
   { name: 'passfd', argv: [`${BUILD}/passfd`, EDU], needs: 'group' },
   { name: 'exec', argv: [`${BUILD}/exec`, EDU], needs: 'group' },
+  { name: 'spawn', argv: [`${BUILD}/spawn`, EDU], needs: 'group' },
   { name: 'errors', argv: [`${BUILD}/errors`, EDU], needs: 'group' },
   { name: 'entries', argv: [`${BUILD}/entries`, EDU], needs: 'group' },
 ];
