@@ -74,7 +74,9 @@ export async function replayTrace(
         const verdict = await replay({
           ...{ trace, target, places, until, speed: c.speed, masks: c.masks, raw: c.raw, stop: c.stop },
           ...{ patience: c.patience, settle: c.settle },
-          ...(result ? { seen: (expected, actual, dur) => result.add(expected, actual, dur) } : {}),
+          ...(result
+            ? { seen: (expected, actual, dur) => result.add(expected, actual, dur), notes: result.notes }
+            : {}),
           ...(progress ? { progress: (done) => progress(done, total) } : {}),
         });
         result?.finish(verdict);

@@ -10,6 +10,7 @@ import type { TraceEvent } from '../traces/event.ts';
 import { callText } from '../traces/format/line.ts';
 import { Names as Words } from '../traces/names.ts';
 import { type EventRange, everything } from '../traces/range.ts';
+import type { ReplayNotes } from '../traces/replay-notes.ts';
 import type { Trace } from '../traces/trace.ts';
 import { placeOf } from './access.ts';
 import { explain } from './explain.ts';
@@ -40,6 +41,8 @@ export interface ReplayOptions {
   readonly stop: boolean;
   /** Every call that was made: as the replay saw it, null where it was the same; `dur` in ns. */
   seen?(expected: TraceEvent, actual: TraceEvent | null, dur: number): void;
+  /** Is told what was left out of the comparison. */
+  readonly notes?: ReplayNotes;
   progress?(done: number): void;
 }
 
@@ -147,6 +150,7 @@ class Run {
         return;
       case 'skipped':
         this.finding.skip(event.id, planned.why);
+        this.#o.notes?.add('skipped', event.id, planned.why);
         return;
       case 'consequence':
         verdict.consequences++;
@@ -191,6 +195,8 @@ class Run {
     this.#o.seen?.(event, outcome.actual, reply.duration);
     const name = (): string => callName(event, (flags) => featureOf(flags)?.name);
     for (const d of outcome.masked) this.finding.mask(event.id, name(), d);
+    const [masked] = outcome.masked;
+    if (masked && outcome.differences.length === 0) this.#o.notes?.add('excused', event.id, masked.mask);
     if (outcome.differences.length > 0) {
       this.finding.diverge(() => ({
         event: event.id,

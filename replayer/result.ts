@@ -11,6 +11,7 @@ import { codecs, indexes } from '../schema/trace.ts';
 import { createTrace, setMeta } from '../traces/create.ts';
 import type { Memory, TraceEvent } from '../traces/event.ts';
 import { pack } from '../traces/pack.ts';
+import { REPLAY_NOTES, ReplayNotes } from '../traces/replay-notes.ts';
 import type { Trace } from '../traces/trace.ts';
 import type { Verdict } from './verdict.ts';
 
@@ -21,6 +22,8 @@ const COMMIT = 10_000;
 const Same = { NOTHING: 0, BYTES: 1, ALL: 2 } as const;
 
 export interface Result {
+  /** To be filled with what the replay leaves out. */
+  readonly notes: ReplayNotes;
   /** `actual` is null when it was the same; `dur` in ns. */
   add(expected: TraceEvent, actual: TraceEvent | null, dur: number): void;
   finish(verdict: Verdict): void;
@@ -42,6 +45,7 @@ export function createResult(trace: Trace, path: string): Result {
 const equal = (a: Buffer | null, b: Buffer | null): boolean => a === b || (a !== null && b !== null && a.equals(b));
 
 class Writer implements Result {
+  readonly notes = new ReplayNotes();
   readonly #path: string;
   readonly #source: string;
   readonly #db: Database.Database;
@@ -110,7 +114,9 @@ class Writer implements Result {
         UNION SELECT outp FROM main.event WHERE outp NOT NULL UNION SELECT payload FROM main.memory WHERE payload NOT NULL);`);
     // Nothing of this run alone: the same replay gives the same file.
     const { seconds: _, ...lasting } = { ...verdict, trace: basename(verdict.trace) };
-    this.#db.prepare('INSERT OR REPLACE INTO main.context VALUES (?, ?)').run('replay', encode(lasting));
+    const context = this.#db.prepare('INSERT OR REPLACE INTO main.context VALUES (?, ?)');
+    context.run('replay', encode(lasting));
+    context.run(REPLAY_NOTES, encode(this.notes.kept));
     setMeta(this.#db, {
       ...{
         state: 'finished',

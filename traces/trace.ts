@@ -197,7 +197,7 @@ export class Trace {
 
   /** Rows of a query of the reader's own; the connection is read-only. */
   select(sql: string, ...params: (string | number | bigint)[]): Row[] {
-    return complain(this.path, 'a query', () => this.#db.prepare(sql).all(...params) as Row[]);
+    return complain(this.path, 'a query', () => this.#prepare(sql).all(...params) as Row[]);
   }
 
   /** The connection itself, for commands that run SQL of the user's. */

@@ -9,6 +9,7 @@ import { samePlaces } from '../../replayer/places.ts';
 import { replay } from '../../replayer/replay.ts';
 import { createResult, refuseExisting } from '../../replayer/result.ts';
 import { recordFlags } from '../../schema/event.ts';
+import { diffTraces } from '../../traces/diff/diff.ts';
 import { openTrace } from '../../traces/trace.ts';
 import { inTemporary, TraceMaker } from '../traces/make.ts';
 import { packed, u32, u64 } from './event.ts';
@@ -22,7 +23,7 @@ const report = packed(u32(40), u32(0x10008), u64(0), u64(0x1000), u64(0x1000), u
 async function replayed(dir: string): Promise<string> {
   const path = join(dir, 'run.vrr');
   const m = new TraceMaker(path);
-  m.meta('state', 'finished').meta('command', 'client');
+  m.meta('state', 'finished').meta('command', 'client').meta('started', 1);
   opened(m);
   const read = { ...device, op: 'pread', region: 0, length: 4, ret: 4, flags: recordFlags.INLINE } as const;
   m.event({ ...read, a: 0, val: 5 });
@@ -49,6 +50,7 @@ async function replayed(dir: string): Promise<string> {
     ...{ trace, target, places: samePlaces(trace, new Map()), until: Number.MAX_SAFE_INTEGER, speed: 'fast' },
     ...{ masks: [], raw: false, patience: 100, settle: 0, stop: false },
     seen: (expected, actual, dur) => result.add(expected, actual, dur),
+    notes: result.notes,
   });
   result.finish(verdict);
   trace.close();
@@ -80,6 +82,18 @@ test('it holds what came back, under the recording’s numbers', () =>
     assert.match(String(t.meta.get('replay_of')), /run\.vrr$/);
     assert.is((t.context('replay') as { divergent: number }).divergent, 3);
     t.close();
+  }));
+
+test('beside the recording only what the replay found differs', () =>
+  inTemporary(async (dir) => {
+    const report = diffTraces({
+      ...{ a: join(dir, 'run.vrr'), b: await replayed(dir), masks: [], learn: [], timing: false },
+    });
+    assert.equal([...report.differences.counts], [['output', 3]]);
+    assert.equal(
+      [...report.differences.masked.keys()],
+      ['not made again by the replay: never returned in the recording'],
+    );
   }));
 
 test('the sqlite3 shell finds it whole, and no journal is left', () =>

@@ -2,6 +2,8 @@
 // both sides and in the same order (patience), and what lies between is solved exactly when it is small. Linear memory,
 // so that sequences of millions stay cheap; the sequences of one program differ in few places.
 
+/** Most of either side that is searched for anchors at once: it bounds the memory that the search takes. */
+const WINDOW = 1 << 18;
 /** Largest product of lengths solved exactly; above it the rest between two anchors counts as replaced. */
 const EXACT = 4_000_000;
 
@@ -13,17 +15,21 @@ export function align(a: Uint32Array, b: Uint32Array): Int32Array {
     while (a0 < a1 && b0 < b1 && a[a0] === b[b0]) match[a0++] = b0++;
     while (a0 < a1 && b0 < b1 && a[a1 - 1] === b[b1 - 1]) match[--a1] = --b1;
     if (a0 === a1 || b0 === b1) continue;
-    const anchors = uniqueCommon(a, a0, a1, b, b0, b1);
+    const [ax, bx] = [Math.min(a1, a0 + WINDOW), Math.min(b1, b0 + WINDOW)];
+    const anchors = uniqueCommon(a, a0, ax, b, b0, bx);
     if (anchors.length > 0) {
       let [pa, pb] = [a0, b0];
       for (const [x, y] of anchors) {
-        work.push([pa, x, pb, y]);
+        if (x > pa && y > pb) work.push([pa, x, pb, y]);
         match[x] = y;
         [pa, pb] = [x + 1, y + 1];
       }
       work.push([pa, a1, pb, b1]);
     } else if ((a1 - a0) * (b1 - b0) <= EXACT) exact(a, a0, a1, b, b0, b1, match);
-    else greedy(a, a0, a1, b, b0, b1, match);
+    else {
+      const next = greedy(a, a0, ax, b, b0, b1, match);
+      work.push([ax, a1, next, b1]);
+    }
   }
   return match;
 }
@@ -91,7 +97,7 @@ function exact(
   }
 }
 
-/** Nearest next occurrence within a window: for ranges too long for the table. */
+/** Nearest next occurrence not far ahead: for ranges too long for the table. Gives where b goes on. */
 function greedy(
   a: Uint32Array,
   a0: number,
@@ -100,10 +106,11 @@ function greedy(
   b0: number,
   b1: number,
   match: Int32Array,
-): void {
-  const WINDOW = 256;
-  for (let i = a0, j = b0; i < a1 && j < b1; i++) {
-    const end = Math.min(b1, j + WINDOW);
+): number {
+  const AHEAD = 256;
+  let j = b0;
+  for (let i = a0; i < a1 && j < b1; i++) {
+    const end = Math.min(b1, j + AHEAD);
     for (let k = j; k < end; k++) {
       if (a[i] === b[k]) {
         match[i] = k;
@@ -112,4 +119,5 @@ function greedy(
       }
     }
   }
+  return j;
 }

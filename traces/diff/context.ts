@@ -1,5 +1,6 @@
 // What was different around the two recordings: kernel, driver, device, program.
 
+import { REPLAY_NOTES } from '../replay-notes.ts';
 import type { Trace } from '../trace.ts';
 
 export interface ContextDifference {
@@ -10,7 +11,7 @@ export interface ContextDifference {
 
 /** Of the moment or of the file, not of the host or the program. */
 const incidental =
-  /^(created|finished|ring|state|duration|events|start|end|output|pid|exit|decoded|raw|missed|lost|calls|clock.*|time.*)$/i;
+  /^(created|started|ended|finished|ring|state|unfinished|waits|wait_ns|late|duration|events|start|end|output|pid|exit|decoded|raw|missed|lost|calls|clock.*|time.*)$/i;
 
 function flatten(value: unknown, path: string, out: Map<string, string>, depth = 0): void {
   if (depth > 6) return;
@@ -19,12 +20,14 @@ function flatten(value: unknown, path: string, out: Map<string, string>, depth =
   } else out.set(path, Buffer.isBuffer(value) ? value.toString('hex') : String(value));
 }
 
+/** A replay's own, not what was around it. */
+const verdicts: ReadonlySet<string> = new Set(['replay', REPLAY_NOTES]);
+
 export function contextDifferences(a: Trace, b: Trace): ContextDifference[] {
   const read = (t: Trace): Map<string, string> => {
     const out = new Map<string, string>();
     for (const [k, v] of t.meta) if (!incidental.test(k)) out.set(k, String(v));
-    // `replay`: a result's own verdict, not what was around it.
-    for (const key of t.contextKeys()) if (key !== 'replay') flatten(t.context(key), key, out);
+    for (const key of t.contextKeys()) if (!verdicts.has(key)) flatten(t.context(key), key, out);
     return out;
   };
   const [left, right] = [read(a), read(b)];

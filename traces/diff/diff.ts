@@ -9,8 +9,10 @@ import type { TraceEvent } from '../event.ts';
 import { openTrace, type Trace } from '../trace.ts';
 import { align } from './align.ts';
 import { type ContextDifference, contextDifferences } from './context.ts';
-import { type Difference, type DifferenceKind, Differences } from './differences.ts';
+import { Cursor } from './cursor.ts';
+import { type Difference, type DifferenceKind, Differences, kindOf } from './differences.ts';
 import { callName, type Mask, Masks } from './masks.ts';
+import { Replayed } from './replayed.ts';
 import { type Sequence, type Sequences, sequencesOf } from './sequence.ts';
 import { type Slice, sliceOf } from './slice.ts';
 import { pairThreads } from './threads.ts';
@@ -99,17 +101,20 @@ class Comparer {
   paired = 0;
   /** b's thread for each of a's. */
   #threads: ReadonlyMap<number, number> = new Map();
-  readonly #a: Trace;
-  readonly #b: Trace;
+  readonly #a: Cursor;
+  readonly #b: Cursor;
   readonly #sa: Sequences;
   readonly #sb: Sequences;
   readonly #masks: Masks;
+  readonly #replayed: Replayed;
   /** Unpaired calls by handle and fine hash, to see those that another thread made. */
   readonly #missing = new Map<string, { s: Sequence; i: number; position: number }[]>();
   readonly #extra: { s: Sequence; i: number; position: number }[] = [];
 
   constructor(a: Trace, b: Trace, sa: Sequences, sb: Sequences, masks: Masks) {
-    [this.#a, this.#b, this.#sa, this.#sb, this.#masks] = [a, b, sa, sb, masks];
+    [this.#a, this.#b] = [new Cursor(a), new Cursor(b)];
+    [this.#sa, this.#sb, this.#masks] = [sa, sb, masks];
+    this.#replayed = new Replayed(a, b);
   }
 
   run(): void {
@@ -180,11 +185,12 @@ class Comparer {
     const [ea, eb] = [this.#a.event(s.id[i] as number), this.#b.event(other.id[j] as number)];
     if (!ea || !eb) return;
     const call = named(ea);
+    const excused = this.#replayed.excused(ea.id, eb.id);
     const { differences, masked } = compareEvents(ea, eb, {
       inputs: true,
       canon: (side: 'expected' | 'actual', leaf: Leaf, e: TraceEvent) =>
         (side === 'expected' ? this.#sa : this.#sb).names.canon(leaf, e),
-      mask: (_e, field) => this.#masks.covers(call, field),
+      mask: (_e, field) => excused ?? this.#masks.covers(call, field),
     });
     for (const m of masked) this.found.mask(m.mask);
     for (const d of differences) {
@@ -234,7 +240,7 @@ class Comparer {
     const id = s.id[i] as number;
     const e = (kind === 'extra' ? this.#b : this.#a).event(id);
     const call = e ? named(e) : '?';
-    const mask = this.#masks.covers(call, kind);
+    const mask = (kind === 'order' ? undefined : this.#replayed.notMade(id)) ?? this.#masks.covers(call, kind);
     if (mask !== undefined) {
       this.found.mask(mask);
       return;
@@ -251,13 +257,4 @@ class Comparer {
       position,
     });
   }
-}
-
-function kindOf(field: string, e: TraceEvent): DifferenceKind {
-  if (field === 'errno' || field === 'result') return field;
-  if (/(^|\.)device_state$/.test(field)) return 'state';
-  if (field.endsWith(' in') || (field === 'value' && (e.op === 'pwrite' || e.op === 'write' || e.op === 'store')))
-    return 'input';
-  const leaf = e.call?.arg.kind === 'struct' ? e.call.arg.layout.fields.find((f) => f.name === field) : undefined;
-  return leaf?.dir === 'in' ? 'input' : 'output';
 }

@@ -1,5 +1,7 @@
 // What a comparison of two traces finds, as data.
 
+import type { TraceEvent } from '../event.ts';
+
 export const differenceKinds = [
   'errno',
   'result',
@@ -26,6 +28,16 @@ export interface Difference {
   readonly actual: string | null;
   /** Where it stands in a: its event, or just after the event before it. */
   readonly position: number;
+}
+
+/** The kind of a field's difference in two calls that are the same. */
+export function kindOf(field: string, e: TraceEvent): DifferenceKind {
+  if (field === 'errno' || field === 'result') return field;
+  if (/(^|\.)device_state$/.test(field)) return 'state';
+  if (field.endsWith(' in') || (field === 'value' && (e.op === 'pwrite' || e.op === 'write' || e.op === 'store')))
+    return 'input';
+  const leaf = e.call?.arg.kind === 'struct' ? e.call.arg.layout.fields.find((f) => f.name === field) : undefined;
+  return leaf?.dir === 'in' ? 'input' : 'output';
 }
 
 /** Kept of each kind; the rest is counted. */

@@ -18,8 +18,8 @@ export class Sequence {
   coarse = new Uint32Array(64);
   outcome = new Uint32Array(64);
   id = new Uint32Array(64);
-  /** Times that the call, or the loop of up to four calls that it ends, came again right after itself. */
-  readonly repeats = new Map<number, number>();
+  /** Passes of polling loops that were left out. */
+  collapsed = 0;
   #reads = new Uint8Array(64);
 
   constructor(handle: string, thread: number) {
@@ -52,25 +52,33 @@ export class Sequence {
         this.outcome[last + i - period] = this.outcome[last + i] as number;
       }
       this.length = last;
-      this.repeats.set(last - 1, (this.repeats.get(last - 1) ?? 0) + 1);
+      this.collapsed++;
       return;
     }
   }
 
+  /** Gives back the room for more. */
+  trim(): void {
+    this.#resize(this.length);
+  }
+
   #grow(): void {
-    const grown = (old: Uint32Array): Uint32Array<ArrayBuffer> => {
-      const bigger = new Uint32Array(old.length * 2);
-      bigger.set(old);
-      return bigger;
+    this.#resize(Math.ceil(this.length * 1.5));
+  }
+
+  #resize(room: number): void {
+    const resized = (old: Uint32Array): Uint32Array<ArrayBuffer> => {
+      const column = new Uint32Array(room);
+      column.set(old.subarray(0, this.length));
+      return column;
     };
-    [this.fine, this.coarse, this.outcome, this.id] = [
-      grown(this.fine),
-      grown(this.coarse),
-      grown(this.outcome),
-      grown(this.id),
-    ];
-    const reads = new Uint8Array(this.#reads.length * 2);
-    reads.set(this.#reads);
+    // one after the other, so that only one column is there twice
+    this.fine = resized(this.fine);
+    this.coarse = resized(this.coarse);
+    this.outcome = resized(this.outcome);
+    this.id = resized(this.id);
+    const reads = new Uint8Array(room);
+    reads.set(this.#reads.subarray(0, this.length));
     this.#reads = reads;
   }
 }
@@ -200,6 +208,10 @@ export function sequencesOf(trace: Trace): Sequences {
     }
     s.push(fine, coarse, outcome, e.id, looks(e));
   }
-  const collapsed = [...byKey.values()].reduce((n, s) => n + [...s.repeats.values()].reduce((m, r) => m + r, 0), 0);
+  let collapsed = 0;
+  for (const s of byKey.values()) {
+    s.trim();
+    collapsed += s.collapsed;
+  }
   return { names, byHandle, events, collapsed };
 }
