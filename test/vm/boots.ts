@@ -11,11 +11,12 @@ export interface Boot {
 }
 
 const TWO_EDUS = '-device edu,addr=05.0';
+const EDUS_E1000E = `${TWO_EDUS} -device e1000e,addr=06.0,romfile=`;
 
 export const boots: Boot[] = [
   { name: 'lab', kernel: 'lab', qemu: TWO_EDUS, groups: ['clients', 'seccomp'], seconds: 900 },
-  { name: 'debian-6.1', kernel: '6.1', qemu: TWO_EDUS, groups: ['brief'], seconds: 600 },
-  { name: 'debian-7.2', kernel: '7.2', qemu: TWO_EDUS, groups: ['brief'], seconds: 600 },
+  { name: 'debian-6.1', kernel: '6.1', qemu: EDUS_E1000E, groups: ['across', 'brief'], seconds: 600 },
+  { name: 'debian-7.2', kernel: '7.2', qemu: EDUS_E1000E, groups: ['across', 'brief'], seconds: 600 },
   {
     name: 'lab-programs',
     kernel: 'lab',

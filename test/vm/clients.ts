@@ -5,6 +5,8 @@ import { existsSync } from 'node:fs';
 const BUILD = 'test/clients/build';
 export const EDU = '0000:00:04.0';
 export const SECOND_EDU = '0000:00:05.0';
+/** Only described, by nobody's driver. */
+export const DESCRIBED = '0000:00:06.0';
 export const MTTY = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1002';
 
 export interface Client {
@@ -51,8 +53,13 @@ export function prepare(client: Client): void {
 }
 
 export function bindAll(): void {
-  must('test/vm/bind.sh', [EDU]);
-  if (existsSync(`/sys/bus/pci/devices/${SECOND_EDU}`)) must('test/vm/bind.sh', [SECOND_EDU]);
+  bind(EDU);
+  if (existsSync(`/sys/bus/pci/devices/${SECOND_EDU}`)) bind(SECOND_EDU);
+}
+
+/** To vfio-pci. */
+export function bind(device: string): void {
+  must('test/vm/bind.sh', [device]);
 }
 
 function must(command: string, args: string[]): void {

@@ -2,6 +2,7 @@
 import type { Job } from './job.ts';
 import { briefJobs, clientJobs, seccompJobs } from './jobs-clients.ts';
 import { goldenJobs } from './jobs-golden.ts';
+import { acrossJobs } from './jobs-kernels.ts';
 import { killJobs } from './jobs-kill.ts';
 import { programJobs } from './jobs-programs.ts';
 import { sanitizerJobs } from './jobs-sanitizers.ts';
@@ -9,6 +10,7 @@ import { sanitizerJobs } from './jobs-sanitizers.ts';
 export const groups: Record<string, () => Job[]> = {
   clients: clientJobs,
   brief: briefJobs,
+  across: acrossJobs,
   seccomp: seccompJobs,
   kill: killJobs,
   programs: programJobs,
