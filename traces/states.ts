@@ -3,9 +3,10 @@
 
 import { request } from '../schema/call.ts';
 import { decode } from '../schema/decode.ts';
-import { deviceCalls, FEATURE_MASK, featureOps, migrationRegion } from '../schema/device.ts';
-import { features } from '../schema/features.ts';
-import { migStateName } from '../schema/fsm-v2.ts';
+import { deviceCalls, FEATURE_MASK, featureOps, migrationRegion, vfio_device_feature } from '../schema/device.ts';
+import { errnoNumber } from '../schema/errno.ts';
+import { features, type MigState, migrationFlags, migStates } from '../schema/features.ts';
+import { migStateName, nextState } from '../schema/fsm-v2.ts';
 import { fdKinds } from '../schema/kinds.ts';
 import { fieldOf, widths } from '../schema/layout.ts';
 import { v1StateName, vfio_device_migration_info } from '../schema/states-v1.ts';
@@ -52,6 +53,10 @@ export interface DeviceStates {
 }
 
 const MIG_DEVICE_STATE = features.find((f) => f.name === 'MIG_DEVICE_STATE')?.id ?? -1;
+const MIGRATION = features.find((f) => f.name === 'MIGRATION');
+const MIGRATION_ID = MIGRATION?.id ?? -1;
+const EVERY_FLAG = Object.values(migrationFlags).reduce((all, flag) => all | flag, 0);
+const EINVAL = -(errnoNumber('EINVAL') ?? 0);
 const requestOf = (name: string): number => request(deviceCalls.find((c) => c.name === name)?.nr ?? -1);
 const FEATURE = requestOf('VFIO_DEVICE_FEATURE');
 const RESET = requestOf('VFIO_DEVICE_RESET');
@@ -60,6 +65,8 @@ const STATE_FIELD = fieldOf(vfio_device_migration_info, 'device_state');
 const v2Name = (state: number): string => migStateName(state) ?? `state ${state}`;
 
 interface Shadow {
+  /** MIGRATION flags that the device said it has; every one until then. */
+  flags: number;
   protocol: Protocol | null;
   state: string | null;
 }
@@ -107,6 +114,7 @@ export class StateTracker {
   #feature(e: TraceEvent): StateChange | undefined {
     const flags = e.feature ?? 0;
     const arg = e.call?.arg;
+    if ((flags & FEATURE_MASK) === MIGRATION_ID && flags & featureOps.GET && e.ret === 0) this.#migrationFlags(e);
     if ((flags & FEATURE_MASK) !== MIG_DEVICE_STATE || flags & featureOps.PROBE || arg?.kind !== 'struct')
       return undefined;
     const stateIn = (bytes: Buffer | null): number | undefined => {
@@ -117,10 +125,25 @@ export class StateTracker {
     if (flags & featureOps.SET) {
       const asked = stateIn(e.input);
       const name = asked === undefined ? null : v2Name(asked);
-      return this.#changed(e, e.handle, 'set', name, e.ret === 0 ? name : null);
+      const after = e.ret === 0 ? name : this.#refused(e, asked) ? this.state(e.handle) : null;
+      return this.#changed(e, e.handle, 'set', name, after);
     }
     const got = stateIn(e.output);
     return this.#read(e, got === undefined ? null : v2Name(got));
+  }
+
+  #migrationFlags(e: TraceEvent): void {
+    const bytes = e.output;
+    const at = vfio_device_feature.size + (MIGRATION?.data ? fieldOf(MIGRATION.data, 'flags').at : 0);
+    if (bytes && bytes.length >= at + 4) this.#device(e.handle).flags = bytes.readUInt32LE(at) & EVERY_FLAG;
+  }
+
+  /** Refused before the device was asked for anything: there is no way to that state (vfio_mig_get_next_state()). */
+  #refused(e: TraceEvent, asked: number | undefined): boolean {
+    const { state, flags } = this.#device(e.handle);
+    if (e.ret !== EINVAL || asked === undefined || state === null || !(state in migStates)) return false;
+    const to = migStateName(asked);
+    return to === undefined || (to !== state && nextState(flags, state as MigState, to) === null);
   }
 
   #region(e: TraceEvent): StateChange | undefined {
@@ -141,7 +164,7 @@ export class StateTracker {
   #device(handle: number): Shadow {
     let shadow = this.#devices.get(handle);
     if (!shadow) {
-      shadow = { protocol: null, state: null };
+      shadow = { flags: EVERY_FLAG, protocol: null, state: null };
       this.#devices.set(handle, shadow);
     }
     return shadow;
@@ -167,7 +190,7 @@ function relevant(trace: Trace, range: EventRange): EventRange {
   const sql = [
     `s.kind = ${fdKinds.data}`,
     `s.kind = ${fdKinds.device} AND s.request = ${RESET}`,
-    `s.kind = ${fdKinds.device} AND s.request = ${FEATURE} AND s.feature & ${FEATURE_MASK} = ${MIG_DEVICE_STATE}`,
+    `s.kind = ${fdKinds.device} AND s.request = ${FEATURE} AND s.feature & ${FEATURE_MASK} IN (${MIG_DEVICE_STATE}, ${MIGRATION_ID})`,
     `e.id IN (SELECT event FROM made WHERE kind = ${fdKinds.device})`,
     ...(regions.length > 0 ? [`s.region IN (${[...new Set(regions)].join()})`] : []),
   ].join(') OR (');

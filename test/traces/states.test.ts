@@ -72,6 +72,35 @@ test('every pair of v2 states by number', () =>
     );
   }));
 
+test('v2: a SET that no way leads to leaves the state, one that fails on the way does not', () =>
+  inTemporary((dir) => {
+    const path = join(dir, 'a.vrr');
+    const m = new TraceMaker(path);
+    m.handle(1, 'device', { name: 'x' });
+    const feature = (op: number, id: number, data: Parameters<typeof packed>, ret = 0): void => {
+      const bytes = packed(u32(16), u32(op | id), ...data);
+      m.event({ name: 'VFIO_DEVICE_FEATURE', handle: 1, feature: op | id, input: bytes, output: bytes, ret });
+    };
+    const set = (state: number, ret = 0): void => feature(featureOps.SET, 2, [u32(state), u32(-1)], ret);
+    const EINVAL = -22;
+    set(3); // STOP_COPY
+    set(6, EINVAL); // PRE_COPY: no way from STOP_COPY
+    set(99, EINVAL); // no state
+    set(6, -14); // EFAULT says nothing of the state
+    set(1); // STOP
+    set(6, EINVAL); // a device with PRE_COPY may have failed on the way
+    set(1);
+    feature(featureOps.GET, 1, [u32(1), u32(0)]); // MIGRATION: STOP_COPY alone
+    set(6, EINVAL);
+    m.finish();
+    const trace = openTrace(path);
+    assert.equal(
+      deviceStates(trace)[0]?.stays.map((s) => s.to),
+      ['STOP_COPY', 'STOP_COPY', 'STOP_COPY', null, 'STOP', null, 'STOP', 'STOP'],
+    );
+    trace.close();
+  }));
+
 test('a state that was read and was known is no change', () =>
   inTemporary((dir) => {
     const path = join(dir, 'a.vrr');
