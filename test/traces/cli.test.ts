@@ -1,6 +1,6 @@
 // timeout: 300
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, openSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import { existsSync, openSync, readFileSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
@@ -61,6 +61,19 @@ test('a trace that is not there, or a wrong option: one sentence, exit 2', () =>
       assert.is(code, 2, `${args.join(' ')}: ${err}`);
       assert.match(err, /^vfio-rr: [^\n]+\n$/);
     }
+  }));
+
+test('a report that exists is overwritten only with --force', () =>
+  inTemporary((dir) => {
+    const [path, html] = [join(dir, 'a.vrr'), join(dir, 'a.html')];
+    sample(path);
+    writeFileSync(html, 'mine');
+    const refused = run('diff', path, path, '--html', html);
+    assert.is(refused.code, 2, refused.err);
+    assert.match(refused.err, /a\.html exists; --force overwrites it\n$/);
+    assert.is(readFileSync(html, 'utf8'), 'mine');
+    assert.is(run('diff', path, path, '--html', html, '--force').code, 0);
+    assert.match(readFileSync(html, 'utf8'), /<!doctype html>/);
   }));
 
 test('a damaged page: exit 3, and the place', () =>

@@ -1,6 +1,6 @@
 // vfio-rr diff A B
 
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import type { CommandModule } from 'yargs';
 import { exitCodes, TraceError } from '../../schema/errors.ts';
 import type { Io } from '../io.ts';
@@ -16,6 +16,7 @@ interface DiffArguments {
   timing: boolean;
   json: boolean;
   html: string | undefined;
+  force: boolean;
 }
 
 export const diffCommand = (io: Io): CommandModule<object, DiffArguments> => ({
@@ -39,10 +40,13 @@ export const diffCommand = (io: Io): CommandModule<object, DiffArguments> => ({
       })
       .option('timing', { type: 'boolean', default: false, describe: 'also name calls that take another time' })
       .option('json', { type: 'boolean', default: false, describe: 'print the report as JSON' })
-      .option('html', { type: 'string', describe: 'write the report as one HTML file' })
+      .option('html', { type: 'string', requiresArg: true, describe: 'write the report as one HTML file' })
+      .option('force', { type: 'boolean', default: false, describe: 'overwrite the HTML file' })
       .example('$0 diff good.vrr bad.vrr', 'exit 0: no differences, 1: some')
       .example("$0 diff a.vrr b.vrr --mask 'pread region 0+0x24:*'", 'without one register'),
   handler: (argv) => {
+    if (argv.html && !argv.force && existsSync(argv.html))
+      throw new TraceError('USAGE', `${argv.html} exists; --force overwrites it`);
     const report = diffTraces({
       a: argv.a,
       b: argv.b,
