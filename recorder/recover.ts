@@ -4,8 +4,9 @@ import { existsSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import Database from 'better-sqlite3';
 import { TraceError } from '../schema/errors.ts';
-import { APPLICATION_ID } from '../schema/trace.ts';
+import { APPLICATION_ID, FORMAT_VERSION } from '../schema/trace.ts';
 import { createTrace, setJournal, setMeta } from '../traces/create.ts';
+import { complain, inspect } from '../traces/file.ts';
 import type { Io } from '../traces/io.ts';
 import { loadRings, type PayloadMode, payloadModes } from './drain.ts';
 import { endTrace } from './ending.ts';
@@ -38,19 +39,22 @@ interface Unfinished {
   readonly payload: PayloadMode;
 }
 
-/** Opens a trace for going on, or says why not. */
+/** Opens a trace for going on, or says why not in the words of every reader. */
 function open(path: string): Database.Database {
   let db: Database.Database | undefined;
   try {
     db = new Database(path, { fileMustExist: true });
-    if (db.pragma('application_id', { simple: true }) === APPLICATION_ID) return db;
+    const [id, version] = ['application_id', 'user_version'].map((name) => db?.pragma(name, { simple: true }));
+    if (id === APPLICATION_ID && Number(version) <= FORMAT_VERSION) return db;
   } catch (error) {
     db?.close();
-    throw new TraceError('NOT_A_TRACE', `${path} cannot be opened as a trace: ${(error as Error).message}`, {
-      cause: error,
+    inspect(path); // only of a file that SQLite refuses: a killed recorder may leave one that a journal mends
+    return complain(path, 'its first page', () => {
+      throw error;
     });
   }
   db.close();
+  inspect(path);
   throw new TraceError('NOT_A_TRACE', `${path} is not a trace; name an unfinished trace or a ring file`);
 }
 
@@ -103,7 +107,7 @@ function begin(path: string, ring: string): Unfinished {
 function choose(options: RecoverOptions): Unfinished {
   const from = resolve(options.cwd, options.from);
   const output = options.output === undefined ? undefined : resolve(options.cwd, options.output);
-  if (!existsSync(from)) throw new TraceError('USAGE', `there is no file ${options.from}; check its path`);
+  if (!existsSync(from)) throw new TraceError('USAGE', `${options.from}: there is no such file`);
   if (!from.endsWith('.ring')) {
     if (output !== undefined && output !== from)
       throw new TraceError(

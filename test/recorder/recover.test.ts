@@ -84,6 +84,7 @@ test('a ring of another recording', async () => {
 
 test('what is no ring, no trace, cut off or not there', async () => {
   writeFileSync(join(folder, 'text.ring'), 'text'.repeat(1000));
+  writeFileSync(join(folder, 'empty.vrr'), '');
   writeFileSync(join(folder, 'text.vrr'), 'text'.repeat(1000));
   await killed();
   const ring = ringFile();
@@ -92,9 +93,11 @@ test('what is no ring, no trace, cut off or not there', async () => {
   rmSync(ring);
   for (const [args, status, said] of [
     [['text.ring', '-o', 'x.vrr'], 3, /not a ring file/],
-    [['text.vrr'], 3, /not a trace|cannot be opened/],
+    [['text.vrr'], 3, /text\.vrr is not a trace: it is no SQLite file/],
+    [['empty.vrr'], 3, /empty\.vrr is empty/],
+    [['.'], 3, /no regular file/],
     [['cut.ring', '-o', 'x.vrr'], 3, /damaged/],
-    [['nothing.vrr'], 2, /there is no file/],
+    [['nothing.vrr'], 2, /there is no such file/],
     [['t.vrr'], 3, /is gone/],
   ] as const) {
     const r = recover(...args);
