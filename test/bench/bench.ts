@@ -1,10 +1,12 @@
 // Prints each bar of what recording may cost as a ratio measured in this run, with what it has to reach.
+//   npm run bench -- --flight 600 [--keep 64M]: what a flight recorder takes at full rate
 //   npm run bench [-- --json] [-- --rounds N] [-- --quick]
 //   npm run bench -- --update-instructions      renews test/bench/instructions.json instead
 
 import { spawnSync } from 'node:child_process';
 import { playedSpeed } from '../play/speed.ts';
 import { type Cost, drained, median, prepare, recorded, straced, unrecorded } from './cost.ts';
+import { flownText, fly } from './flight.ts';
 import { updateInstructions } from './instructions.ts';
 import { accessCosts, payloadCosts } from './store.ts';
 
@@ -76,7 +78,14 @@ function* playBars(plan: Plan): Generator<Bar> {
     yield atLeast(`played calls a second / 20 000, ${call}`, median(speeds.map((s) => s[call])) / 20_000, 1);
 }
 
-function main(args: readonly string[]): number {
+async function main(args: readonly string[]): Promise<number> {
+  if (args.includes('--flight')) {
+    const after = (name: string): string | undefined =>
+      args.includes(name) ? args[args.indexOf(name) + 1] : undefined;
+    const flown = await fly(Number(after('--flight')) || 600, after('--keep') ?? '64M');
+    process.stdout.write(args.includes('--json') ? `${JSON.stringify(flown)}\n` : flownText(flown));
+    return flown.ring <= flown.ringBound && flown.lost === 0 ? 0 : 1;
+  }
   if (args.includes('--update-instructions')) {
     process.stdout.write(`${JSON.stringify(updateInstructions(), null, 2)}\n`);
     return 0;
@@ -104,4 +113,4 @@ function main(args: readonly string[]): number {
   return bars.every((b) => b.holds !== false) ? 0 : 1;
 }
 
-process.exitCode = main(process.argv.slice(2));
+process.exitCode = await main(process.argv.slice(2));
