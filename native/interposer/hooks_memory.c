@@ -42,6 +42,8 @@ static void add(uintptr_t start, size_t length, uint32_t entry, uint32_t pinned,
 			;
 		return;
 	}
+	if (pinned && dma_on)
+		ring_lost(VRR_LOSS_DMA_LIMIT, length / 4096); /* never looked at */
 }
 
 /* A mapping that the range touches; 0: none. */
