@@ -1,9 +1,11 @@
 // Prints each bar of what recording may cost as a ratio measured in this run, with what it has to reach.
 //   npm run bench -- --flight 600 [--keep 64M]: what a flight recorder takes at full rate
 //   npm run bench [-- --json] [-- --rounds N] [-- --quick]
+//   npm run bench -- --large      instead what judging traces of 1 and of 10 million events costs, for information
 //   npm run bench -- --update-instructions      renews test/bench/instructions.json instead
 
 import { spawnSync } from 'node:child_process';
+import { largeCosts } from '../check/bench.ts';
 import { playedSpeed } from '../play/speed.ts';
 import { type Cost, drained, median, prepare, recorded, straced, unrecorded } from './cost.ts';
 import { flownText, fly } from './flight.ts';
@@ -88,6 +90,10 @@ async function main(args: readonly string[]): Promise<number> {
   }
   if (args.includes('--update-instructions')) {
     process.stdout.write(`${JSON.stringify(updateInstructions(), null, 2)}\n`);
+    return 0;
+  }
+  if (args.includes('--large')) {
+    for (const line of largeCosts([1_000_000, 10_000_000])) process.stdout.write(`${line}\n`);
     return 0;
   }
   const quick = args.includes('--quick');

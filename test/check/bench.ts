@@ -1,7 +1,8 @@
 // What judging a large trace costs. The trace is a recording whose middle is repeated as often as needed.
 
 import { spawnSync } from 'node:child_process';
-import { copyFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
@@ -40,13 +41,35 @@ export function grow(from: string, to: string, events: number): number {
 }
 
 /** Processor seconds (other work on the machine does not count) and largest resident set (MiB) of `vfio-rr ARGUMENTS`. */
-export function costOf(args: readonly string[]): { seconds: number; mebibytes: number } {
+export function costOf(args: readonly string[]): { seconds: number; mebibytes: number; wall: number } {
   const program =
-    'import resource,subprocess,sys;subprocess.run(sys.argv[1:],stdout=subprocess.DEVNULL);r=resource.getrusage(resource.RUSAGE_CHILDREN);print(r.ru_utime+r.ru_stime,r.ru_maxrss/1024)';
+    'import resource,subprocess,sys,time;t=time.time();subprocess.run(sys.argv[1:],stdout=subprocess.DEVNULL);t=time.time()-t;r=resource.getrusage(resource.RUSAGE_CHILDREN);print(r.ru_utime+r.ru_stime,r.ru_maxrss/1024,t)';
   const { stdout } = spawnSync('python3', ['-c', program, process.execPath, join(root, 'dist/cli.js'), ...args], {
     encoding: 'utf8',
     timeout: 600_000,
   });
-  const [seconds = Number.NaN, mebibytes = Number.NaN] = stdout.trim().split(' ').map(Number);
-  return { seconds, mebibytes };
+  const [seconds = Number.NaN, mebibytes = Number.NaN, wall = Number.NaN] = stdout.trim().split(' ').map(Number);
+  return { seconds, mebibytes, wall };
+}
+
+/** A line for each of `check` and `diff` on traces of so many events. */
+export function* largeCosts(sizes: readonly number[]): Generator<string> {
+  const dir = mkdtempSync(join(tmpdir(), 'vfio-rr-bench-'));
+  try {
+    for (const size of sizes) {
+      const trace = join(dir, `${size}.vrr`);
+      const events = grow(join(root, 'traces/golden/v1/qemu-7.2-v1-source.vrr'), trace, size);
+      for (const args of [
+        ['check', trace],
+        ['diff', trace, trace],
+      ]) {
+        const { seconds, mebibytes, wall } = costOf(args);
+        const speed = `${Math.round(events / seconds / 1000)} 000 events/s`;
+        yield `${args[0]} of ${events} events: ${seconds.toFixed(1)} s CPU, ${wall.toFixed(1)} s, ${speed}, ${mebibytes.toFixed(0)} MiB`;
+      }
+      rmSync(trace);
+    }
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
 }

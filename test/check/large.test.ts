@@ -19,10 +19,15 @@ else
     const trace = join(dir, 'large.vrr');
     const events = grow(join(root, 'traces/golden/v1/qemu-7.2-v1-source.vrr'), trace, 1_000_000);
     assert.ok(events >= 1_000_000);
-    const { seconds, mebibytes } = costOf(['check', trace]);
-    assert.ok(mebibytes < 500, `${mebibytes} MiB`);
-    assert.ok(seconds < 20, `${seconds} s`);
-    console.log(`check of ${events} events: ${seconds.toFixed(1)} s, ${mebibytes.toFixed(0)} MiB`);
+    for (const args of [
+      ['check', trace],
+      ['diff', trace, trace],
+    ]) {
+      const { seconds, mebibytes } = costOf(args);
+      assert.ok(mebibytes < 500, `${args[0]}: ${mebibytes} MiB`);
+      assert.ok(seconds < 20, `${args[0]}: ${seconds} s`);
+      console.log(`${args[0]} of ${events} events: ${seconds.toFixed(1)} s, ${mebibytes.toFixed(0)} MiB`);
+    }
   });
 
 test.run();
