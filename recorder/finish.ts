@@ -42,6 +42,11 @@ const lossTexts: Readonly<Record<string, readonly ['lost' | 'missed', string, st
   paused: ['missed', 'calls', 'made while recording was stopped (vfio-rr ctl stop)'],
   dma_limit: ['missed', 'looks at a page of DMA memory', 'more is mapped than --dma-limit; raise it'],
   dma_gone: ['missed', 'looks at a page of DMA memory', 'it could not be read any more'],
+  unreadable: [
+    'lost',
+    'structures',
+    'the program was started under a seccomp filter, where memory that may not be there cannot be looked at',
+  ],
   damaged: ['lost', 'streams', 'the ring file is damaged there'],
 };
 

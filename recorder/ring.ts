@@ -1,6 +1,6 @@
 // Makes the ring file (schema/event.ts) that a recorded program and its recorder share.
 
-import { closeSync, ftruncateSync, openSync, readSync, statfsSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readFileSync, readSync, statfsSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { TraceError } from '../schema/errors.ts';
 import {
@@ -71,6 +71,11 @@ function putDma(header: Buffer, dma: DmaOptions): void {
   });
 }
 
+/** How many this process is under; a program with more has its own. Kernels before 5.9 do not say: none. */
+function seccompFilters(): number {
+  return Number(/^Seccomp_filters:\s*(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? 0);
+}
+
 /** Its path. Nothing is allocated yet: the drain gives segments to the program as it needs them. */
 export function createRing(options: RingOptions): string {
   const segmentSize = options.segmentSize ?? SEGMENT_SIZE;
@@ -91,6 +96,7 @@ export function createRing(options: RingOptions): string {
   put(header, 'real_start', options.clock.realtime);
   put(header, 'recorder_pid', options.recorderPid);
   if (options.dma) putDma(header, options.dma);
+  put(header, 'seccomp_filters', seccompFilters());
   put(header, 'recording', 1);
   put(header, 'next_handle', 1);
   put(header, 'next_stream', 1);

@@ -113,6 +113,7 @@ export const losses = {
   PAUSED: 8, // calls made while recording was stopped (`ctl stop`)
   DMA_LIMIT: 9, // pages of DMA memory that were not looked at (--dma-limit)
   DMA_GONE: 10, // pages of DMA memory that could not be read
+  UNREADABLE: 11, // memory not looked at, since no fault handler may be installed under a seccomp filter
 } as const;
 
 /** Points at which DMA memory is looked at; `ret` of a dma record. */
@@ -187,7 +188,8 @@ export const vrr_ring = struct('vrr_ring', {
   dma: u32('in'), // dmaModes
   doorbells: u32('in'), // how many of the arrays at the end are in use
   dma_limit: u64('in'), // bytes of DMA memory looked at in one point, at most
-  pad0: u64('in', { count: 4 }),
+  seccomp_filters: u64('in'), // that the recorder is under: of a container, for one
+  pad0: u64('in', { count: 3 }),
   // One writer group a cache line.
   taken: u64('in'),
   pad1: u64('in', { count: 7 }),

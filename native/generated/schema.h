@@ -69,6 +69,7 @@
 #define VRR_LOSS_PAUSED 8
 #define VRR_LOSS_DMA_LIMIT 9
 #define VRR_LOSS_DMA_GONE 0xa
+#define VRR_LOSS_UNREADABLE 0xb
 #define VRR_MMIO_PASS 0
 #define VRR_MMIO_HIDE 1
 #define VRR_MMIO_TRAP 2
@@ -178,7 +179,8 @@ struct vrr_ring {
 	uint32_t dma;
 	uint32_t doorbells;
 	uint64_t dma_limit;
-	uint64_t pad0[4];
+	uint64_t seccomp_filters;
+	uint64_t pad0[3];
 	uint64_t taken;
 	uint64_t pad1[7];
 	uint64_t given;
@@ -222,7 +224,8 @@ _Static_assert(offsetof(struct vrr_ring, recorder_pid) == 68, "vrr_ring.recorder
 _Static_assert(offsetof(struct vrr_ring, dma) == 72, "vrr_ring.dma");
 _Static_assert(offsetof(struct vrr_ring, doorbells) == 76, "vrr_ring.doorbells");
 _Static_assert(offsetof(struct vrr_ring, dma_limit) == 80, "vrr_ring.dma_limit");
-_Static_assert(offsetof(struct vrr_ring, pad0) == 88, "vrr_ring.pad0");
+_Static_assert(offsetof(struct vrr_ring, seccomp_filters) == 88, "vrr_ring.seccomp_filters");
+_Static_assert(offsetof(struct vrr_ring, pad0) == 96, "vrr_ring.pad0");
 _Static_assert(offsetof(struct vrr_ring, taken) == 120, "vrr_ring.taken");
 _Static_assert(offsetof(struct vrr_ring, pad1) == 128, "vrr_ring.pad1");
 _Static_assert(offsetof(struct vrr_ring, given) == 184, "vrr_ring.given");

@@ -1,10 +1,18 @@
 #include "guard.h"
 
 #include <ucontext.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
+#include "known.h"
 #include "real.h"
 #include "ring.h"
 #include "trap.h"
+
+/* No handlers of ours are in place: only memory that is there for certain is looked at. */
+__attribute__((used)) uint8_t guard_bare = 1;
+size_t guard_copy_known(void *to, const void *from, size_t n);
 
 /* Labels that the signal handler knows: a fault in [from, to) goes on at `on`. */
 #if defined(__x86_64__)
@@ -14,6 +22,11 @@ __asm__(".pushsection .text\n"
 	".type guard_copy, @function\n"
 	".type guard_touch, @function\n"
 	"guard_copy:\n"
+	"	cmpb $0, guard_bare(%rip)\n"
+	"	jne guard_copy_known\n"
+	".globl guard_copy_sure\n"
+	".hidden guard_copy_sure\n"
+	"guard_copy_sure:\n"
 	"	cmp $128, %rdx\n"
 	"	jae 3f\n"
 	"guard_words:\n"
@@ -58,7 +71,30 @@ __asm__(".pushsection .text\n"
 	"	xor %eax, %eax\n"
 	"	ret\n"
 	".size guard_touch, .-guard_touch\n"
+	/* Goes on with these registers (order of gregs[]): what guard_copy() uses, what its caller expects kept. */
+	".globl guard_continue\n"
+	".hidden guard_continue\n"
+	"guard_continue:\n"
+	"	mov %rdi, %r11\n"
+	"	mov 32(%r11), %r12\n"
+	"	mov 40(%r11), %r13\n"
+	"	mov 48(%r11), %r14\n"
+	"	mov 56(%r11), %r15\n"
+	"	mov 64(%r11), %rdi\n"
+	"	mov 72(%r11), %rsi\n"
+	"	mov 80(%r11), %rbp\n"
+	"	mov 88(%r11), %rbx\n"
+	"	mov 96(%r11), %rdx\n"
+	"	mov 104(%r11), %rax\n"
+	"	mov 112(%r11), %rcx\n"
+	"	mov 128(%r11), %r10\n"
+	"	mov 120(%r11), %rsp\n"
+	"	jmp *%r10\n"
 	".popsection\n");
+_Static_assert(REG_R12 == 4 && REG_R15 == 7 && REG_RDI == 8 && REG_RSI == 9 && REG_RBP == 10 && REG_RBX == 11 &&
+		       REG_RDX == 12 && REG_RAX == 13 && REG_RCX == 14 && REG_RSP == 15 && REG_RIP == 16,
+	       "guard_continue reads gregs[] by these numbers");
+__attribute__((visibility("hidden"), noreturn)) void guard_continue(const greg_t *registers);
 #define PC(context) ((context)->uc_mcontext.gregs[REG_RIP])
 #elif defined(__aarch64__)
 __asm__(".pushsection .text\n"
@@ -67,6 +103,12 @@ __asm__(".pushsection .text\n"
 	".type guard_copy, %function\n"
 	".type guard_touch, %function\n"
 	"guard_copy:\n"
+	"	adrp x3, guard_bare\n"
+	"	ldrb w3, [x3, :lo12:guard_bare]\n"
+	"	cbnz w3, guard_copy_known\n"
+	".globl guard_copy_sure\n"
+	".hidden guard_copy_sure\n"
+	"guard_copy_sure:\n"
 	"guard_words:\n"
 	"	cmp x2, #8\n"
 	"	b.lo guard_bytes\n"
@@ -128,6 +170,14 @@ static bool resume(ucontext_t *context)
 			return true;
 		}
 	return false;
+}
+
+__attribute__((used)) size_t guard_copy_known(void *to, const void *from, size_t n)
+{
+	size_t sure = known_bytes(from, n);
+	if (sure < n)
+		ring_lost(VRR_LOSS_UNREADABLE, 1);
+	return n - sure + guard_copy_sure(to, from, sure);
 }
 
 ssize_t guard_string(char *to, const char *from, size_t size)
@@ -199,14 +249,18 @@ static void unstrip(sigset_t *mask, uint8_t had)
 			sigaddset(mask, ours_signals[i]);
 }
 
+static bool touching(const ucontext_t *context)
+{
+	uintptr_t pc = (uintptr_t)PC(context);
+	return pc >= (uintptr_t)guard_touch && pc < (uintptr_t)guard_untouched;
+}
+
 /* A fault of our own copying, of the ring, or of a trapped region. */
 static bool ours(int signal, const siginfo_t *info, ucontext_t *context)
 {
 	if (signal == SIGTRAP)
 		return trap_stepped(context);
-	uintptr_t pc = (uintptr_t)PC(context);
-	bool touching = pc >= (uintptr_t)guard_touch && pc < (uintptr_t)guard_untouched;
-	if (signal == SIGBUS && !touching && ring_fault(info->si_addr))
+	if (signal == SIGBUS && !touching(context) && ring_fault(info->si_addr))
 		return true;
 	return resume(context) || (signal == SIGSEGV && trap_fault(info, context));
 }
@@ -246,23 +300,97 @@ static void handler(int signal, siginfo_t *info, void *context)
 	errno = saved;
 }
 
+#if defined(__x86_64__)
+
+static uint32_t pkru_at; /* of an XSAVE area; 0: no protection keys */
+
+static void find_pkru(void)
+{
+	unsigned a, b, c, d;
+	if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && c & bit_OSPKE && __get_cpuid_count(13, 9, &a, &b, &c, &d))
+		pkru_at = b;
+}
+
+#define AUTODISARM (1u << 31) /* SS_AUTODISARM: rt_sigreturn() arms the signal stack again */
+
+/* Goes on after a fault of our own copying without rt_sigreturn(), which a filter need not allow. The kernel has reset
+ * the floating point's control words and the protection keys for the handler; all other vector state is a called
+ * function's to change. Returns where the system call is needed after all. */
+static void leave(const ucontext_t *uc)
+{
+	uint64_t shadow = 0;
+	__asm__ volatile("rdsspq %0" : "+r"(shadow)); /* does nothing on processors without */
+	const struct _libc_fpstate *fp = uc->uc_mcontext.fpregs;
+	if (shadow || !fp || (unsigned)uc->uc_stack.ss_flags & AUTODISARM)
+		return;
+	struct {
+		uint32_t control, status, rest[5];
+	} x87;
+	__asm__ volatile("fnstenv %0" : "=m"(x87));
+	x87.control = (x87.control & ~0xffffu) | fp->cwd;
+	x87.status = (x87.status & ~0x3fu) | (fp->swd & 0x3fu); /* what happened so far; the stack is empty in a call */
+	__asm__ volatile("fldenv %0\n\tldmxcsr %1" : : "m"(x87), "m"(fp->mxcsr));
+	if (pkru_at) {
+		uint32_t keys = 0;
+		uint64_t present; /* the header of the XSAVE area: what is not in its initial state */
+		memcpy(&present, (const char *)fp + 512, sizeof present);
+		if (present & 1 << 9)
+			memcpy(&keys, (const char *)fp + pkru_at, sizeof keys);
+		__asm__ volatile(".byte 0x0f, 0x01, 0xef" /* wrpkru */ : : "a"(keys), "c"(0), "d"(0) : "memory");
+	}
+	guard_continue(uc->uc_mcontext.gregs);
+}
+
+#else
+
+static void find_pkru(void)
+{
+}
+static void leave(const ucontext_t *uc)
+{
+	(void)uc;
+}
+
+#endif
+
+/* Installed where the kernel leaves the signal mask alone for it, so that there is nothing to be set back. */
+static void light_handler(int signal, siginfo_t *info, void *context)
+{
+	int saved = errno;
+	if (info->si_code > 0 && signal != SIGTRAP) {
+		if (signal == SIGBUS && !touching(context) && ring_fault(info->si_addr)) {
+			errno = saved;
+			return;
+		}
+		if (resume(context)) {
+			errno = saved;
+			leave(context);
+			return;
+		}
+	}
+	handler(signal, info, context);
+}
+
 /* What the kernel is told: our handler, with the program's flags and mask. */
 static struct sigaction installed(const struct sigaction *act)
 {
 	struct sigaction ours = *act;
 	ours.sa_sigaction = handler;
 	if (act->sa_handler == SIG_DFL || act->sa_handler == SIG_IGN) {
-		ours.sa_flags = SA_ONSTACK;
+		ours.sa_flags = SA_ONSTACK | SA_NODEFER;
 		sigemptyset(&ours.sa_mask);
 	}
 	ours.sa_flags = (ours.sa_flags & ~(int)SA_RESETHAND) | SA_SIGINFO;
 	strip(&ours.sa_mask);
+	if (ours.sa_flags & SA_NODEFER && sigisemptyset(&ours.sa_mask))
+		ours.sa_sigaction = light_handler;
 	return ours;
 }
 
 void guard_start(void)
 {
 	handled = trap_on ? OURS : 2;
+	find_pkru();
 	for (int i = 0; i < handled; i++) {
 		int signal = ours_signals[i];
 		struct sigaction act;
@@ -274,6 +402,7 @@ void guard_start(void)
 			return;
 	}
 	started = true;
+	guard_bare = 0;
 }
 
 static int set_action(int signal, const struct sigaction *act, struct sigaction *old)

@@ -3,7 +3,10 @@
  *
  * Contract: guard_copy() never faults; it needs SIGSEGV and SIGBUS unblocked and handled by us, so sigaction(),
  * signal() and the mask calls are wrapped: the program's own handlers run with their flags and masks, it is told its
- * own settings, and the default action ends it at the faulting instruction, as without us.
+ * own settings, and the default action ends it at the faulting instruction, as without us. A fault of our own copying
+ * ends without rt_sigreturn() unless the program has a handler of its own for it, with a mask (then its seccomp filter,
+ * if any, lets handlers return). Before guard_start() only memory that is there for certain is copied (known.h); the
+ * rest is left out and counted as UNREADABLE.
  */
 #ifndef VFIO_RR_GUARD_H
 #define VFIO_RR_GUARD_H
@@ -11,6 +14,8 @@
 
 /** Copies n bytes either of which may be unmapped; returns how many could not be copied. */
 size_t guard_copy(void *to, const void *from, size_t n);
+/** The same for memory that is there; not to be asked for any other before guard_start(). */
+size_t guard_copy_sure(void *to, const void *from, size_t n);
 /** Writes to one byte of a page without changing it; false: it cannot be had (tmpfs full, file cut off). */
 bool guard_touch(void *page);
 /** Copies a string of at most size - 1 bytes; returns its length, -1 if it cannot be read or is longer. */
@@ -26,6 +31,11 @@ static inline uint32_t guard_fresh(const void *from)
 #endif
 	return value;
 }
+#ifdef VFIO_RR_TRACER
+#define guard_bare false
+#else
+extern uint8_t guard_bare; /* guard_start() did not run, or could not install its handlers */
+#endif
 void guard_start(void);
 
 #endif

@@ -3,9 +3,11 @@
 #include "dma.h"
 
 #include <stdlib.h>
+#include <sys/auxv.h>
 
 #include "fds.h"
 #include "guard.h"
+#include "known.h"
 #include "real.h"
 #include "ring.h"
 #include "trap.h"
@@ -92,6 +94,49 @@ bool process_link(int fd, char target[256])
 	return true;
 }
 
+/* ---- start ---- */
+
+static uint64_t number_after(const char *text, const char *name, uint64_t missing)
+{
+	const char *at = strstr(text, name);
+	if (!at)
+		return missing;
+	at += strlen(name);
+	while (*at == ' ' || *at == '\t')
+		at++;
+	uint64_t value = 0;
+	while (*at >= '0' && *at <= '9')
+		value = value * 10 + (uint64_t)(*at++ - '0');
+	return value;
+}
+
+struct status {
+	uint32_t pid, parent;
+	uint64_t filters; /* UINT64_MAX: not known */
+};
+
+/* By the calls that every dynamic loader makes, since a filter that outlived exec() may kill at any other. */
+static struct status read_status(void)
+{
+	char text[4096];
+	size_t length = 0;
+	ssize_t n = 0;
+	int fd = REAL(open64)("/proc/self/status", O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		while (length < sizeof text - 1 && (n = REAL(read)(fd, text + length, sizeof text - 1 - length)) > 0)
+			length += (size_t)n;
+		REAL(close)(fd);
+	}
+	text[length] = 0;
+	/* Kernels before 5.9 do not say how many. */
+	uint64_t mode = number_after(text, "\nSeccomp:", UINT64_MAX);
+	return (struct status){
+		.pid = (uint32_t)number_after(text, "\nPid:", 0),
+		.parent = (uint32_t)number_after(text, "\nPPid:", 0),
+		.filters = number_after(text, "\nSeccomp_filters:", mode ? UINT64_MAX : 0),
+	};
+}
+
 /* A page apart, so that the kernel can wipe it in children. Without it only fork() itself is noticed. */
 static void make_page(void)
 {
@@ -102,6 +147,27 @@ static void make_page(void)
 	process_generation = page;
 }
 
+static void find_exe(void)
+{
+	ssize_t length = -1;
+	if (process_filtered)
+		length = guard_string(exe, (const char *)getauxval(AT_EXECFN), sizeof exe);
+	else
+		length = readlink("/proc/self/exe", exe, sizeof exe - 1);
+	exe[length > 0 ? length : 0] = 0;
+}
+
+/* What makes system calls that a filter may not expect. */
+static void start_freely(void)
+{
+	ring_populate();
+#ifdef __x86_64__
+	reads_looked_at = writes_looked_at = trap_on = ring->mmio == VRR_MMIO_TRAP;
+#endif
+	dma_start();
+	guard_start();
+}
+
 __attribute__((constructor(101))) static void process_start(void)
 {
 	int saved = errno;
@@ -109,27 +175,28 @@ __attribute__((constructor(101))) static void process_start(void)
 	const char *path = getenv(VRR_ENV_RING);
 	if (!path || !*path)
 		return;
-	process_pid = (uint32_t)getpid();
-	find_tid((uint32_t)REAL(syscall)(SYS_gettid));
-	make_page();
-	*process_generation = generation;
-	process_filtered = REAL(prctl)(PR_GET_SECCOMP, 0, 0, 0, 0) != 0;
-	have_key = pthread_key_create(&key, ring_thread_ends) == 0;
-	if (have_key && key >= KEYS_INLINE) {
-		pthread_key_delete(key);
-		have_key = false;
-	}
-	ssize_t length = readlink("/proc/self/exe", exe, sizeof exe - 1);
-	exe[length > 0 ? length : 0] = 0;
+	struct status status = read_status();
 	if (ring_open(path)) {
-		ring_populate();
-#ifdef __x86_64__
-		reads_looked_at = writes_looked_at = trap_on = ring->mmio == VRR_MMIO_TRAP;
-#endif
-		dma_start();
-		guard_start();
-		rec_note(VRR_OP_PROCESS, -1, 0, process_pid, (uint64_t)getppid(), 0, 0, 0, exe);
-		fds_scan();
+		/* As many filters as the recorder has are a container's, which allow what programs commonly do. */
+		process_filtered = status.filters > ring->seccomp_filters;
+		process_pid = process_filtered ? status.pid : (uint32_t)getpid();
+		find_tid(process_filtered ? status.pid : (uint32_t)REAL(syscall)(SYS_gettid));
+		if (!process_filtered)
+			make_page();
+		*process_generation = generation;
+		have_key = pthread_key_create(&key, ring_thread_ends) == 0;
+		if (have_key && key >= KEYS_INLINE) {
+			pthread_key_delete(key);
+			have_key = false;
+		}
+		if (process_filtered)
+			known_start();
+		else
+			start_freely();
+		find_exe();
+		rec_note(VRR_OP_PROCESS, -1, 0, process_pid, status.parent, 0, 0, 0, exe);
+		if (!process_filtered)
+			fds_scan();
 	}
 	errno = saved;
 }

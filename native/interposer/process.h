@@ -1,8 +1,9 @@
 /*
  * The process and its threads: start, fork, thread numbers.
  *
- * Contract: process_start() is the only place that makes system calls for its own sake. After it, only
- * process_link() does (readlink), and only while no seccomp filter is known to be in force.
+ * Contract: process_start() is the only place that makes system calls for its own sake; under a filter that outlived
+ * exec() those of every dynamic loader only (openat, read, newfstatat, mmap, brk, close). After it, only process_link()
+ * does (readlink), and only while no seccomp filter is known to be in force.
  */
 #ifndef VFIO_RR_PROCESS_H
 #define VFIO_RR_PROCESS_H
@@ -10,7 +11,7 @@
 
 /** A page that the kernel empties in a forked child (MADV_WIPEONFORK): 0 there until process_forked() ran. */
 extern volatile uint32_t *process_generation;
-extern bool process_filtered; /* a seccomp filter is in force, or was asked for */
+extern bool process_filtered; /* a seccomp filter is in force that the recorder does not have, or was asked for */
 extern uint32_t process_pid;
 
 /** First thing in a forked child: number the process anew and record it. */

@@ -55,7 +55,6 @@ bool ring_open(const char *path)
 		REAL(munmap)(r, ring_bytes);
 		return false;
 	}
-	madvise(r, ring_bytes, MADV_DONTDUMP);
 	queue = (uint32_t *)(r + 1);
 	ring_capacity = ring_segment_size - sizeof(struct vrr_segment);
 	release(&ring, r);
@@ -64,6 +63,7 @@ bool ring_open(const char *path)
 
 void ring_populate(void)
 {
+	madvise(ring, ring_bytes, MADV_DONTDUMP);
 	uint64_t first = relaxed(&ring->taken), given = acquire(&ring->given);
 	uint64_t last = first + POPULATE / ring_segment_size;
 	if (last > given)
@@ -173,6 +173,8 @@ static bool wait_for_segment(uint64_t taken)
 
 static bool touch(struct vrr_segment *segment)
 {
+	if (guard_bare)
+		return false;
 	for (uint32_t at = 0; at < ring_segment_size; at += 4096)
 		if (!guard_touch((char *)segment + at))
 			return false;

@@ -41,8 +41,10 @@ void client_start(void)
 
 	setvbuf(stdout, buffer, _IOLBF, sizeof(buffer));
 	puts("start"); /* the first write is where a judge begins to compare system calls */
-	if (numbers)
+	if (numbers) {
 		allow_only(numbers);
+		unsetenv("VFIO_CLIENT_SYSCALLS"); /* the filter outlives exec */
+	}
 }
 
 int client_status(void)

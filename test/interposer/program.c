@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -241,17 +242,12 @@ static int segv(const char *how)
 	return 0;
 }
 
-/* Kills on every call that is not listed here. */
-static void confine(void)
+/* Kills on every call that is not listed; rt_sigreturn is in neither list. */
+static void confine_to(const int *allowed, unsigned count)
 {
-	static const int allowed[] = {SYS_pread64,	SYS_pwrite64,	SYS_ioctl, SYS_read,	 SYS_write,
-				      SYS_close,	SYS_exit_group, SYS_exit,  SYS_eventfd2, SYS_dup,
-				      SYS_memfd_create, SYS_ftruncate,	SYS_pipe,  SYS_futex};
-	enum { COUNT = sizeof allowed / sizeof *allowed };
-	struct sock_filter filter[COUNT * 2 + 2] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))};
+	struct sock_filter filter[100] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))};
 	unsigned n = 1;
-	for (unsigned i = 0; i < COUNT; i++) {
+	for (unsigned i = 0; i < count; i++) {
 		filter[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)allowed[i], 0, 1);
 		filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
 	}
@@ -260,6 +256,64 @@ static void confine(void)
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
 		exit(3);
+}
+
+#define CALLS                                                                                                  \
+	SYS_pread64, SYS_pwrite64, SYS_ioctl, SYS_read, SYS_write, SYS_close, SYS_exit_group, SYS_exit,        \
+		SYS_eventfd2, SYS_dup, SYS_memfd_create, SYS_ftruncate, SYS_pipe, SYS_pipe2, SYS_futex
+
+static void confine(void)
+{
+	static const int allowed[] = {CALLS};
+	confine_to(allowed, sizeof allowed / sizeof *allowed);
+}
+
+/* Bad pointers: the kernel says EFAULT. */
+static int confined_faults(void)
+{
+	int device = device_open();
+	double kept = 1.25, sum = 0;
+	confine();
+	for (int i = 0; i < 20; i++) {
+		char line[64];
+		int a = ioctl(device, VFIO_DEVICE_GET_REGION_INFO, nowhere), error = errno;
+		ssize_t b = pwrite(device, nowhere, i & 1 ? 4 : 400, 0);
+		sum += kept * i;
+		(void)!write(1, line, (size_t)sprintf(line, "%d %d %zd %d %d\n", a, error, b, errno, (int)(sum * 4)));
+	}
+	_exit(0);
+}
+
+/* What a dynamic loader needs besides: the filter outlives exec. */
+static int confined_exec(char **argv, bool executed)
+{
+	static const int allowed[] = {CALLS,	  SYS_execve,	    SYS_brk,	  SYS_access,
+				      SYS_openat, SYS_newfstatat,   SYS_mmap,	  SYS_munmap,
+				      SYS_mprotect, SYS_arch_prctl, SYS_set_tid_address, SYS_set_robust_list,
+				      SYS_rseq,	  SYS_prlimit64,    SYS_getrandom};
+	if (!executed) {
+		int device = device_open();
+		confine_to(allowed, sizeof allowed / sizeof *allowed);
+		get(device, 8);
+		execl("/proc/self/exe", argv[0], "executed", (char *)NULL);
+		_exit(4);
+	}
+	static struct vfio_region_info fixed = {.argsz = sizeof fixed};
+	struct vfio_region_info local = {.argsz = sizeof local}, *heap = calloc(1, sizeof *heap);
+	struct vfio_region_info *mapped =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	heap->argsz = mapped->argsz = sizeof *heap;
+	int device = device_open();
+	printf("%d", ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &fixed));
+	printf(" %d", ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &local));
+	printf(" %d", ioctl(device, VFIO_DEVICE_GET_REGION_INFO, heap));
+	printf(" %d", ioctl(device, VFIO_DEVICE_GET_REGION_INFO, mapped));
+	printf(" %d", ioctl(device, VFIO_DEVICE_GET_REGION_INFO, nowhere));
+	printf(" %d", errno);
+	printf(" %x\n", get(device, 0));
+	printf("%zd", pwrite(device, nowhere, 4, 0));
+	printf(" %d\n", errno);
+	return 0;
 }
 
 static void *confined_thread(void *fd)
@@ -554,6 +608,9 @@ int main(int argc, char **argv)
 	SCENE("handlers", handlers())
 	SCENE("segv", segv(argc > 2 ? argv[2] : ""))
 	SCENE("confined", confined())
+	SCENE("confined-faults", confined_faults())
+	SCENE("confined-exec", confined_exec(argv, false))
+	SCENE("executed", confined_exec(argv, true))
 	SCENE("passing", passing())
 	SCENE("sending", sending())
 	SCENE("interrupts", interrupts())

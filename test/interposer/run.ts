@@ -28,6 +28,8 @@ export interface Options {
   readonly quota?: number;
   /** Segments given to the program; all unless said otherwise. */
   readonly given?: number;
+  /** Says that the given segments have their pages, as the recorder does. */
+  readonly allocated?: boolean;
   readonly library?: string;
   readonly environment?: Record<string, string>;
   /** In front of the program, for example strace. */
@@ -55,6 +57,11 @@ export function makeRing(folder: string, options: Options = {}): string {
   put(header, 'given', given);
   const at = vrr_ring.fields.find((f) => f.name === 'given')?.at ?? 0;
   writeSync(fd, header, at, 8, at);
+  if (options.allocated) {
+    put(header, 'populated', given);
+    const populated = vrr_ring.fields.find((f) => f.name === 'populated')?.at ?? 0;
+    writeSync(fd, header, populated, 8, populated);
+  }
   closeSync(fd);
   return path;
 }
