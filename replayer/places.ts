@@ -12,7 +12,7 @@ const CDEVS = paths[1].prefix;
 /** Groups, cdevs, the container and iommufd. */
 const VFIO_PATH = /^\/dev\/(iommu|vfio\/(devices\/)?[\w-]+)$/;
 
-/** Recorded name → the device that stands for it, as `--map A=B` gives it. */
+/** Recorded name → the device that stands for it, as `--map A=B` gives it; a cdev without a name is called by its path. */
 export type DeviceMap = ReadonlyMap<string, string>;
 
 export function parseMaps(maps: readonly string[]): DeviceMap {
@@ -43,6 +43,7 @@ interface Context {
 
 /** A device that the recorded program opened. */
 interface Needed {
+  /** Its path where the recording does not tell the name. */
   readonly name: string;
   readonly way: Way;
   /** Recorded path of its group or cdev. */
@@ -78,6 +79,9 @@ function neededBy(trace: Trace): Needed[] {
   // A group or cdev that was opened and whose device was never asked for by name.
   for (const h of handles) {
     if (!h.path || withDevice.has(h.path)) continue;
+    const cdev = h.kind === 'device' && h.path.startsWith(CDEVS);
+    const nameless = cdev && !h.name && ![...context.values()].some((d) => d.cdev === h.path);
+    if (nameless) add(h.path, 'cdev', h.path);
     for (const [name, d] of context) {
       if (h.kind === 'group' && h.path.replace(/^.*?(\d+)$/, '$1') === String(d.group)) add(name, 'group', h.path);
       if (h.kind === 'device' && !h.name && d.cdev === h.path) add(name, 'cdev', h.path);
@@ -99,6 +103,11 @@ export async function findPlaces(trace: Trace, host: Host, map: DeviceMap): Prom
   const devices = new Map<string, string>();
   for (const n of needed) {
     const name = map.get(n.name) ?? n.name;
+    if (name === n.path)
+      throw new TraceError(
+        'USAGE',
+        `the recording does not tell which device ${n.path} was: say it with --map ${n.path}=0000:00:04.0 (or its UUID)`,
+      );
     own.set(n.path, await usablePath(host, name, n.way, n.name));
     devices.set(n.name, name);
   }

@@ -313,7 +313,9 @@ static int64_t do_list(const char *path, unsigned char *to)
 	return (int64_t)used;
 }
 
-/* Ops that need no descriptor. -ENOTSUP: not one of them. */
+#define NOT_OWN INT64_MIN /* no answer of a kernel */
+
+/* Ops that need no descriptor. NOT_OWN: not one of them. */
 static int64_t own(const struct request *r, unsigned char *to)
 {
 	const struct agent_request *q = r->head;
@@ -383,7 +385,7 @@ static int64_t own(const struct request *r, unsigned char *to)
 			return do_list((const char *)r->given, to);
 		return result(readlink((const char *)r->given, (char *)to, NAMES_MAX));
 	default:
-		return -ENOTSUP;
+		return NOT_OWN;
 	}
 }
 
@@ -487,7 +489,7 @@ void perform(const unsigned char *frame, uint32_t size)
 	if (ret == 0) {
 		const struct slot *s = slots_get(q->subject, SLOT_FD);
 		ret = own(&r, to);
-		if (ret == -ENOTSUP)
+		if (ret == NOT_OWN)
 			ret = s ? on_descriptor(&r, (int)s->value, to) : -EBADF;
 	}
 	uint64_t duration = now() - start;

@@ -1,5 +1,5 @@
-/* Which descriptors are played. What a placeholder file is stands in its name, so descriptors that came through exec or
- * a message are recognised by their link in /proc/self/fd. */
+/* Which descriptors are played. What a placeholder file is stands in its name, KIND.HANDLE or KIND.HANDLE.NODE, so
+ * descriptors that came through exec or a message are recognised by their link in /proc/self/fd. */
 #define _GNU_SOURCE
 #include "play.h"
 #include <stdio.h>
@@ -49,9 +49,11 @@ void play_set(int fd, struct played what)
 		__atomic_store_n(&table[fd], (uint64_t)what.handle << 8 | what.kind, __ATOMIC_RELAXED);
 }
 
-/* Makes the descriptor that stands for `handle`; -errno on failure. */
-int play_place(uint8_t kind, uint32_t handle, int flags)
+/* Makes the descriptor that stands for `handle`; -errno on failure. `path`: the node that was opened; NULL: another
+ * call made it. */
+int play_place(uint8_t kind, uint32_t handle, int flags, const char *path_opened)
 {
+	const char *node = path_opened ? strrchr(path_opened, '/') + 1 : NULL;
 	char path[PATH_MAX];
 	size_t k = 0;
 	int fd;
@@ -59,7 +61,8 @@ int play_place(uint8_t kind, uint32_t handle, int flags)
 		k++;
 	if (k == KINDS)
 		return -ENOTTY;
-	snprintf(path, sizeof(path), "%s/fd/%s.%u", play_dir, kinds[k].name, handle);
+	snprintf(path, sizeof(path), "%s/fd/%s.%u%s%s", play_dir, kinds[k].name, handle, node ? "." : "",
+		 node ? node : "");
 	if (kinds[k].fifo && mkfifo(path, 0600) != 0 && errno != EEXIST)
 		return -errno;
 	fd = NEXT(open64)(path, O_RDWR | O_CREAT | (flags & (O_CLOEXEC | O_NONBLOCK)), 0600);
@@ -76,25 +79,68 @@ int play_place(uint8_t kind, uint32_t handle, int flags)
 	return fd;
 }
 
+/* What a placeholder's path says; handle 0: it is none. */
+static struct played named(const char *path, const char **node)
+{
+	struct played none = {0, 0};
+	size_t dir = strlen(play_dir);
+	const char *name, *dot;
+	char *end;
+	if (!dir || strncmp(path, play_dir, dir) != 0 || strncmp(path + dir, "/fd/", 4) != 0)
+		return none;
+	name = path + dir + 4;
+	dot = strchr(name, '.');
+	for (size_t k = 0; dot && k < KINDS; k++) {
+		size_t length = (size_t)(dot - name);
+		if (strlen(kinds[k].name) == length && strncmp(kinds[k].name, name, length) == 0) {
+			uint32_t handle = (uint32_t)strtoul(dot + 1, &end, 10);
+			*node = *end == '.' ? end + 1 : NULL;
+			return (struct played){handle, kinds[k].kind};
+		}
+	}
+	return none;
+}
+
 void play_recognise(int fd)
 {
 	char link[40], target[PATH_MAX];
-	const char *name, *dot;
+	const char *node;
 	ssize_t length;
-	size_t dir = strlen(play_dir);
+	struct played what;
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	length = NEXT(readlink)(link, target, sizeof(target) - 1);
 	if (length <= 0)
 		return;
 	target[length] = 0;
-	if (strncmp(target, play_dir, dir) != 0 || strncmp(target + dir, "/fd/", 4) != 0)
-		return;
-	name = target + dir + 4;
-	dot = strchr(name, '.');
-	for (size_t k = 0; dot && k < KINDS; k++)
-		if (strlen(kinds[k].name) == (size_t)(dot - name) &&
-		    strncmp(kinds[k].name, name, (size_t)(dot - name)) == 0)
-			play_set(fd, (struct played){(uint32_t)strtoul(dot + 1, NULL, 10), kinds[k].kind});
+	what = named(target, &node);
+	if (what.handle)
+		play_set(fd, what);
+}
+
+bool play_link(char target[PATH_MAX])
+{
+	const char *node;
+	char name[NAME_MAX + 1];
+	struct played what = named(target, &node);
+	if (!what.handle)
+		return false;
+	snprintf(name, sizeof(name), "%s", node ? node : "");
+#define PATH(prefix, exact, is)                                                  \
+	if (node && (is) == what.kind) {                                         \
+		snprintf(target, PATH_MAX, "%s%s", prefix, (exact) ? "" : name); \
+		return true;                                                     \
+	}
+	VRR_PATHS(PATH)
+#undef PATH
+	/* data fds: their drivers' names differ, and the first will do */
+#define ANON(called, is)                                             \
+	if ((is) == what.kind) {                                     \
+		snprintf(target, PATH_MAX, "anon_inode:%s", called); \
+		return true;                                         \
+	}
+	VRR_ANON_INODES(ANON)
+#undef ANON
+	return false;
 }
 
 void play_closed(int fd, struct played what)

@@ -137,8 +137,6 @@ HOOK_PATH(FILE *, fopen64, (const char *path, const char *mode), (P, mode))
 HOOK_PATH(DIR *, opendir, (const char *path), (P))
 HOOK_PATH(int, access, (const char *path, int mode), (P, mode))
 HOOK_PATH(int, euidaccess, (const char *path, int mode), (P, mode))
-HOOK_PATH(ssize_t, readlink, (const char *path, char *buf, size_t n), (P, buf, n))
-HOOK_PATH(ssize_t, readlinkat, (int dir, const char *path, char *buf, size_t n), (dir, P, buf, n))
 HOOK_PATH(int, scandir,
 	  (const char *path, struct dirent ***list, int (*filter)(const struct dirent *),
 	   int (*order)(const struct dirent **, const struct dirent **)),
@@ -151,6 +149,26 @@ EXPORT int faccessat(int dir, const char *path, int mode, int flags)
 {
 	char room[PATH_MAX];
 	return NEXT(faccessat)(dir, P, mode, flags);
+}
+/* What /proc/self/fd says of a played descriptor is what it says of the kernel's. */
+DECLARE_NEXT(readlinkat);
+EXPORT ssize_t readlinkat(int dir, const char *path, char *buf, size_t n)
+{
+	char room[PATH_MAX], target[PATH_MAX];
+	ssize_t length = play_on() ? NEXT(readlinkat)(dir, P, target, sizeof(target) - 1) : -1;
+	if (length >= 0) {
+		target[length] = 0;
+		if (play_link(target)) {
+			size_t whole = strlen(target);
+			memcpy(buf, target, whole < n ? whole : n);
+			return (ssize_t)(whole < n ? whole : n);
+		}
+	}
+	return NEXT(readlinkat)(dir, P, buf, n);
+}
+EXPORT ssize_t readlink(const char *path, char *buf, size_t n)
+{
+	return readlinkat(AT_FDCWD, path, buf, n);
 }
 ssize_t __readlink_chk(const char *path, char *buf, size_t n, size_t room);
 EXPORT ssize_t __readlink_chk(const char *path, char *buf, size_t n, size_t size)

@@ -55,8 +55,10 @@ void play_listen(void);
 /* descriptors.c */
 struct played play_of(int fd);
 void play_set(int fd, struct played what);
-int play_place(uint8_t kind, uint32_t handle, int flags);
+int play_place(uint8_t kind, uint32_t handle, int flags, const char *path_opened);
 void play_recognise(int fd);
+/* A placeholder's path becomes what a link in /proc/self/fd would say with a kernel's VFIO; false: it is none. */
+bool play_link(char target[PATH_MAX]);
 void play_closed(int fd, struct played what);
 void play_hold(int fd);
 void play_signal(int fd);

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -77,6 +78,25 @@ EXPORT long syscall(long nr, ...)
 		return (long)mmap((void *)a[0], (size_t)a[1], (int)a[2], (int)a[3], (int)a[4], a[5]);
 	case SYS_munmap:
 		return munmap((void *)a[0], (size_t)a[1]);
+		/* Node's fs, Go and others ask for files by number, and so look at /dev and /sys */
+#ifdef SYS_stat
+	case SYS_stat:
+		return stat((const char *)a[0], (struct stat *)a[1]);
+	case SYS_lstat:
+		return lstat((const char *)a[0], (struct stat *)a[1]);
+	case SYS_access:
+		return access((const char *)a[0], (int)a[1]);
+	case SYS_readlink:
+		return readlink((const char *)a[0], (char *)a[1], (size_t)a[2]);
+#endif
+	case SYS_newfstatat:
+		return fstatat((int)a[0], (const char *)a[1], (struct stat *)a[2], (int)a[3]);
+	case SYS_statx:
+		return statx((int)a[0], (const char *)a[1], (int)a[2], (unsigned)a[3], (struct statx *)a[4]);
+	case SYS_faccessat:
+		return faccessat((int)a[0], (const char *)a[1], (int)a[2], 0);
+	case SYS_readlinkat:
+		return readlinkat((int)a[0], (const char *)a[1], (char *)a[2], (size_t)a[3]);
 	default:
 		break;
 	}

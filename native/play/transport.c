@@ -148,7 +148,8 @@ static int64_t exchange(struct play_request *q, const void *data, size_t length,
 		if (!(r->flags & VRR_PLAY_FLAG_INSTALL))
 			return r->ret;
 		installed.handle = r->handle;
-		installed.a = (uint64_t)(int64_t)play_place((uint8_t)r->kind, r->handle, flags);
+		installed.a = (uint64_t)(int64_t)play_place((uint8_t)r->kind, r->handle, flags,
+							    q->op == VRR_PLAY_OP_OPEN ? data : NULL);
 		if (!send_request(&installed, NULL, 0))
 			return -EIO;
 	}

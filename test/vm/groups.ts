@@ -4,6 +4,7 @@ import { briefJobs, clientJobs, seccompJobs } from './jobs-clients.ts';
 import { goldenJobs } from './jobs-golden.ts';
 import { acrossJobs } from './jobs-kernels.ts';
 import { killJobs } from './jobs-kill.ts';
+import { playedJobs } from './jobs-played.ts';
 import { programJobs } from './jobs-programs.ts';
 import { sanitizerJobs } from './jobs-sanitizers.ts';
 
@@ -13,6 +14,7 @@ export const groups: Record<string, () => Job[]> = {
   across: acrossJobs,
   seccomp: seccompJobs,
   kill: killJobs,
+  played: playedJobs,
   programs: programJobs,
   sanitizers: sanitizerJobs,
   golden: goldenJobs,

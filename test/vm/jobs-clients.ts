@@ -54,8 +54,14 @@ async function replayed(client: Client): Promise<void> {
   plain(client);
   prepare(client);
   const result = `/tmp/${client.name}-replayed.vrr`;
-  await expectSameReplay(traceOf(client), result, own(client));
+  await expectSameReplay(traceOf(client), result, { own: own(client) });
   expectWhole(result);
+}
+
+/** The kernel's answers are the emulator's. */
+async function replayedOnEmulator(client: Client): Promise<void> {
+  if (!canRun(client)) throw new Skip(`this kernel has no ${client.needs}`);
+  await expectSameReplay(traceOf(client), `/tmp/${client.name}-emulated.vrr`, { on: 'emulator' });
 }
 
 /** The system calls that the client makes after it has started, by number. */
@@ -91,6 +97,7 @@ export const clientJobs = (): Job[] => [
   ...each('recorded under strace, call for call', callForCall),
   ...each('recorded, output unchanged', recorded),
   ...each('replayed on its device', replayed),
+  ...each('replayed on the emulator', replayedOnEmulator),
 ];
 
 /** The same with one recording for both judges: what the boots of other kernels run. */

@@ -39,10 +39,17 @@ export function recordUnderStrace(
   return record(trace, ['strace', ...straceOptions(log), ...argv], options);
 }
 
-/** Replays on the device of this kernel; the report of a divergence is the error's message. */
-export async function expectSameReplay(trace: string, result: string, own = false): Promise<void> {
-  const argv = ['replay', trace, '--on', 'device', '-o', result, '--force'];
-  const run = own ? runProgram([VFIO_RR, ...argv], { seconds: 120 }) : await vfioRr(argv);
+export interface ReplayOn {
+  /** Default: the device of this kernel. */
+  on?: 'device' | 'emulator';
+  /** As a user would, in a process of its own. */
+  own?: boolean;
+}
+
+/** Replays; the report of a divergence is the error's message. */
+export async function expectSameReplay(trace: string, result: string, options: ReplayOn = {}): Promise<void> {
+  const argv = ['replay', trace, '--on', options.on ?? 'device', '-o', result, '--force'];
+  const run = options.own ? runProgram([VFIO_RR, ...argv], { seconds: 120 }) : await vfioRr(argv);
   expectStatus('replay', { ...run, err: `${run.err}\n${run.out}` });
 }
 

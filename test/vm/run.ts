@@ -95,6 +95,7 @@ async function run(boot: Boot): Promise<void> {
     '--only',
     values.only,
   ];
+  boot.before?.(out);
   const child = spawn(join(root, 'test/vm/boot.sh'), args, {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
