@@ -144,20 +144,33 @@ int streams_open(struct streams *all, struct ring *ring, uint32_t (*bytes_of)(vo
 	all->ring = ring;
 	uint32_t n = ring->segment_count;
 	uint64_t taken = __atomic_load_n(&ring->header->taken, __ATOMIC_ACQUIRE);
+	bool *known = calloc(n, sizeof(*known));
+	if (!known)
+		return -1;
 	for (uint32_t s = 0; s < n; s++) {
 		uint64_t ticket = 0;
 		/* pread: see idle_segments in ring.c. */
 		if (pread(ring->fd, &ticket, sizeof(ticket), (uint8_t *)ring_segment(ring, s) - ring->map) !=
 		    sizeof(ticket))
 			continue;
-		if (ticket && ticket <= taken && adopt(all, ticket - 1, s, bytes_of(context, ticket - 1)))
+		if (!ticket || ticket > taken)
+			continue;
+		if (adopt(all, ticket - 1, s, bytes_of(context, ticket - 1))) {
+			free(known);
 			return -1;
+		}
+		known[s] = true;
 	}
 	for (uint64_t t = taken > n ? taken - n : 0; t < taken; t++) {
 		uint32_t segment = ring->queue[t % n];
-		if (segment < n && ready(all, t, segment) == 0 && tickets_add(&all->pending, t, segment))
+		/* Not adopted above: also when its writer has set it up since. */
+		if (segment < n && !known[segment] && ready(all, t, segment) >= 0 &&
+		    tickets_add(&all->pending, t, segment)) {
+			free(known);
 			return -1;
+		}
 	}
+	free(known);
 	all->seen = taken;
 	for (size_t i = 0; i < all->count; i++) {
 		struct stream *stream = all->list[i];
@@ -236,6 +249,20 @@ enum head stream_at(const struct streams *all, const struct stream *stream, stru
 	return HEAD_NONE;
 }
 
+/* Whether a call that a signal's handler made inside this one follows it: that one returned first. */
+static bool holds_another(const struct streams *all, const struct stream *stream, struct place next, uint64_t leave)
+{
+	struct vrr_record *record;
+	enum head state;
+	while ((state = stream_at(all, stream, &next, &record)) != HEAD_NONE && state != HEAD_BROKEN) {
+		uint64_t head = __atomic_load_n(&record->head, __ATOMIC_ACQUIRE);
+		if (record_op(head) != VRR_OP_MORE)
+			return record->enter < leave;
+		next.pos += record_size(head);
+	}
+	return false;
+}
+
 int stream_look(const struct streams *all, struct stream *stream, enum head *state, struct vrr_record **record)
 {
 	*state = HEAD_NONE;
@@ -250,8 +277,12 @@ int stream_look(const struct streams *all, struct stream *stream, enum head *sta
 		struct place next = {stream->frontier.part, stream->frontier.pos + record_size(head)};
 		if (record_state(head) == VRR_STATE_DONE) {
 			*state = HEAD_DONE;
-			if (record_op(head) != VRR_OP_MORE)
-				return 0;
+			if (record_op(head) != VRR_OP_MORE) {
+				if (!holds_another(all, stream, next, (*record)->leave))
+					return 0;
+				if (push_open(stream, stream->frontier, *record))
+					return -1;
+			}
 		} else {
 			/* Its size may shrink when it is done with nothing behind it: believe the next head only
 			 * if this one is still the same. */

@@ -12,7 +12,7 @@ struct part {
 struct place {
 	uint32_t part, pos;
 };
-/* A call still entered when the records behind it were read: a signal's handler called while it waited. */
+/* A call that the records behind it returned before: a signal's handler made them while it waited. */
 struct open_call {
 	struct place place;
 	struct vrr_record *record;
@@ -63,8 +63,8 @@ void streams_close(struct streams *all);
 /* The record at `place`, moving on over segment ends. */
 enum head stream_at(const struct streams *all, const struct stream *stream, struct place *place,
 		    struct vrr_record **record);
-/* Moves the frontier to a record that is no continuation, stepping over entered calls that others follow.
- * -1: out of memory. */
+/* Moves the frontier to a record that is no continuation, stepping over entered calls that others follow, and over
+ * those that returned after what follows them. -1: out of memory. */
 int stream_look(const struct streams *all, struct stream *stream, enum head *state, struct vrr_record **record);
 /* Marks the streams of threads that are gone. A thread killed or ended by exec closes nothing. */
 void streams_check(struct streams *all);
