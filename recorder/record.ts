@@ -36,6 +36,8 @@ export interface RecordOptions {
   /** Folder and bytes of the ring. */
   readonly ring: string;
   readonly quota: number | undefined;
+  /** Bytes of a segment; smaller ones than usual make a small ring that still has many. */
+  readonly segmentSize?: number;
   /** Flight recorder: hold this much, and dump it at these. */
   readonly keep: Keep | null;
   readonly dumpOn: DumpOn;
@@ -123,6 +125,7 @@ async function recordTo(
     ring = createRing({
       folder: options.ring,
       quota: window?.quota ?? quota,
+      ...(options.segmentSize !== undefined && { segmentSize: options.segmentSize }),
       ...(window && { segmentSize: window.segmentSize }),
       mmio: options.mmio,
       dma: options.dma,
@@ -136,7 +139,7 @@ async function recordTo(
       ring,
       payload: options.payload,
       durable: options.durable,
-      ahead: window?.ahead ?? segmentsAhead(options.ring, quota),
+      ahead: window?.ahead ?? segmentsAhead(options.ring, quota, options.segmentSize),
       flight: keep && window && { keep, segments: window.keep, on: options.dumpOn, dumps: options.dumps },
       said: (text) => io.err(`vfio-rr: ${text}`),
     });

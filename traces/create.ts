@@ -24,9 +24,10 @@ export function createTrace(path: string, options: CreateOptions = {}): Database
   try {
     db.pragma(`page_size = ${PAGE_SIZE}`);
     setJournal(db, options);
-    db.pragma(`application_id = ${APPLICATION_ID}`);
-    db.pragma(`user_version = ${FORMAT_VERSION}`);
     db.transaction(() => {
+      // With the tables or not at all: a file that says it is a trace has them, whenever its maker was killed.
+      db.pragma(`application_id = ${APPLICATION_ID}`);
+      db.pragma(`user_version = ${FORMAT_VERSION}`);
       db.exec(ddl);
       db.exec(views);
       fillNames(db);
