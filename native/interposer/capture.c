@@ -30,7 +30,7 @@ static bool of_vfio(unsigned long request)
 	return _IOC_TYPE(request) == VFIO_TYPE;
 }
 
-static const struct capture_call *call_of(uint32_t kind, unsigned long request)
+const struct capture_call *capture_call(uint32_t kind, unsigned long request)
 {
 	unsigned nr = (unsigned)(request & 0xff) - FIRST;
 	if (!of_vfio(request) || nr >= NUMBERS || kind >= KINDS)
@@ -99,9 +99,9 @@ static void plan_unknown(struct capture *c, unsigned long request)
 	c->size = size >= sizeof size && size <= RAW_MAX ? size : RAW_LEAST;
 }
 
-void capture_plan(struct capture *c, uint32_t kind, unsigned long request, const void *argument)
+void capture_plan(struct capture *c, const struct capture_call *call, uint32_t kind, unsigned long request,
+		  const void *argument)
 {
-	const struct capture_call *call = call_of(kind, request);
 	c->call = call;
 	c->argument = argument;
 	c->size = 0;

@@ -34,8 +34,16 @@ struct capture {
 	char string[256];
 };
 
-/** Looks at the argument of a request on a descriptor of that kind. */
-void capture_plan(struct capture *c, uint32_t kind, unsigned long request, const void *argument);
+/** What the schema has about a request on a descriptor of that kind; never NULL. */
+const struct capture_call *capture_call(uint32_t kind, unsigned long request);
+/** Nothing lies behind its argument, and it makes no descriptor. */
+static inline bool capture_bare(const struct capture_call *call)
+{
+	return call->known && call->arg <= VRR_ARG_VALUE && !call->makes;
+}
+/** Looks at the argument of such a request. */
+void capture_plan(struct capture *c, const struct capture_call *call, uint32_t kind, unsigned long request,
+		  const void *argument);
 /** Bytes of record that the plan needs: all of it, and the answer's part. */
 size_t capture_room(const struct capture *c, bool answer);
 void capture_before(struct capture *c, struct rec *r);

@@ -1,4 +1,5 @@
 /* read, write and their kin. pread and pread64 and the like are one call where off_t has 64 bits. */
+#include "brief.h"
 #include "dma.h"
 #include "fds.h"
 #include "guard.h"
@@ -68,14 +69,14 @@ static ssize_t done(struct rec *r, uint64_t value, ssize_t ret)
 }
 
 /* The bytes of a small read, after it. */
-static inline void brief_read_done(struct brief *r, const void *buf, ssize_t ret)
+static inline void brief_read_done(const struct brief *r, const void *buf, ssize_t ret)
 {
 	uint64_t value = 0;
 	if (ret == 4) /* what registers are read by */
 		value = guard_fresh(buf);
 	else if (ret > 0)
 		guard_copy(&value, buf, (size_t)ret);
-	rec_brief_end(r, rec_result(ret), value, ret > 0 ? VRR_FLAG_INLINE : 0);
+	brief_leave(r, rec_result(ret), value, ret > 0 ? VRR_FLAG_INLINE : 0);
 }
 
 static inline uint64_t brief_write_in(const void *buf, size_t n, int *flags)
@@ -88,9 +89,8 @@ static inline uint64_t brief_write_in(const void *buf, size_t n, int *flags)
 
 static ssize_t read_state(int fd, uint32_t entry, void *buf, off64_t at)
 {
-	struct brief b;
 	uint32_t state;
-	rec_brief(&b, VRR_OP_PREAD, fd, entry, (uint64_t)at, sizeof state, 0, 0);
+	struct brief b = brief_enter(VRR_OP_PREAD, fd, entry, (uint64_t)at, sizeof state, 0, 0);
 	ssize_t ret = REAL(pread64)(fd, buf, sizeof state, at);
 	brief_read_done(&b, buf, ret);
 	if (ret == sizeof state && !guard_copy(&state, buf, sizeof state))
@@ -116,8 +116,7 @@ static inline void consumed(uint32_t entry, ssize_t ret)
 		return call;                                              \
 	ssize_t ret;                                                      \
 	if (n <= SMALL) {                                                 \
-		struct brief b;                                           \
-		rec_brief(&b, op, fd, entry, at, n, 0, 0);                \
+		struct brief b = brief_enter(op, fd, entry, at, n, 0, 0); \
 		ret = call;                                               \
 		brief_read_done(&b, buf, ret);                            \
 		if (op == VRR_OP_READ)                                    \
@@ -130,28 +129,27 @@ static inline void consumed(uint32_t entry, ssize_t ret)
 	ret = call;                                                       \
 	return read_done(&r, buf, ret);
 
-#define WRITE(op, at, call)                                        \
-	uint32_t entry = fds_get(fd);                              \
-	if (unlikely(writes_looked_at)) {                          \
-		buf = trap_alias(buf, n);                          \
-		if (op == VRR_OP_PWRITE && fds_recorded(entry))    \
-			dma_written(entry, (uint64_t)(at), n);     \
-	}                                                          \
-	if (likely(!fds_recorded(entry)))                          \
-		return call;                                       \
-	if (n <= SMALL) {                                          \
-		struct brief b;                                    \
-		int flags;                                         \
-		uint64_t value = brief_write_in(buf, n, &flags);   \
-		rec_brief(&b, op, fd, entry, at, n, value, flags); \
-		ssize_t ret = call;                                \
-		rec_brief_end(&b, rec_result(ret), value, flags);  \
-		return ret;                                        \
-	}                                                          \
-	struct rec r;                                              \
-	rec_begin(&r, op, fd, entry, at, n, answer_room(n));       \
-	write_in(&r, buf, n);                                      \
-	rec_enter(&r, 0);                                          \
+#define WRITE(op, at, call)                                                       \
+	uint32_t entry = fds_get(fd);                                             \
+	if (unlikely(writes_looked_at)) {                                         \
+		buf = trap_alias(buf, n);                                         \
+		if (op == VRR_OP_PWRITE && fds_recorded(entry))                   \
+			dma_written(entry, (uint64_t)(at), n);                    \
+	}                                                                         \
+	if (likely(!fds_recorded(entry)))                                         \
+		return call;                                                      \
+	if (n <= SMALL) {                                                         \
+		int flags;                                                        \
+		uint64_t value = brief_write_in(buf, n, &flags);                  \
+		struct brief b = brief_enter(op, fd, entry, at, n, value, flags); \
+		ssize_t ret = call;                                               \
+		brief_leave(&b, rec_result(ret), value, flags);                   \
+		return ret;                                                       \
+	}                                                                         \
+	struct rec r;                                                             \
+	rec_begin(&r, op, fd, entry, at, n, answer_room(n));                      \
+	write_in(&r, buf, n);                                                     \
+	rec_enter(&r, 0);                                                         \
 	return done(&r, 0, call);
 
 ssize_t pread64(int fd, void *buf, size_t n,

@@ -3,6 +3,7 @@
 #include <linux/iommufd.h>
 #include <linux/vfio.h>
 
+#include "brief.h"
 #include "capture.h"
 #include "dma.h"
 #include "fds.h"
@@ -90,33 +91,23 @@ static void follow_dma(const struct capture *c, uint32_t entry, unsigned long re
 		mappings_unpin(entry, u.ioas_unmap.iova, u.ioas_unmap.length);
 }
 
-/* A request without an argument comes with whatever the register held. */
-static bool bare(const struct capture *c)
+/* A request whose argument is a number, or none: then the register held whatever it did. */
+static inline int recorded_briefly(int fd, uint32_t entry, unsigned long request, void *argument, bool none)
 {
-	return c->call->known && c->call->arg == VRR_ARG_NONE;
-}
-
-/* A request whose argument is a number, or none. */
-static int recorded_briefly(int fd, uint32_t entry, unsigned long request, void *argument, bool no_argument)
-{
-	struct brief r;
-	rec_brief(&r, VRR_OP_IOCTL, fd, entry, request, no_argument ? 0 : (uint64_t)(uintptr_t)argument, 0, 0);
+	struct brief b = brief_enter(VRR_OP_IOCTL, fd, entry, request, none ? 0 : (uint64_t)(uintptr_t)argument, 0, 0);
 	int ret = REAL(ioctl)(fd, request, argument);
-	rec_brief_end(&r, rec_result(ret), 0, 0);
+	brief_leave(&b, rec_result(ret), 0, 0);
 	if (unlikely(ring->dump_on))
 		trigger_ioctl(NULL, entry, request, ret);
 	return ret;
 }
 
-static int recorded(int fd, uint32_t entry, unsigned long request, void *argument)
+static __attribute__((noinline)) int recorded_whole(int fd, uint32_t entry, unsigned long request, void *argument,
+						    const struct capture_call *call)
 {
-	if (_IOC_TYPE(request) != VFIO_TYPE && _IOC_DIR(request) == _IOC_NONE)
-		return recorded_briefly(fd, entry, request, argument, false);
 	struct capture c;
 	struct rec r;
-	capture_plan(&c, fds_kind(entry), request, argument);
-	if (!c.size && !c.makes)
-		return recorded_briefly(fd, entry, request, argument, bare(&c));
+	capture_plan(&c, call, fds_kind(entry), request, argument);
 	if (unlikely(dma_on))
 		dma_before(&c, entry, request);
 	size_t room = capture_room(&c, false);
@@ -156,6 +147,15 @@ static int recorded(int fd, uint32_t entry, unsigned long request, void *argumen
 	return ret;
 }
 
+static inline int recorded(int fd, uint32_t entry, unsigned long request, void *argument)
+{
+	const struct capture_call *call = capture_call(fds_kind(entry), request);
+	bool foreign = _IOC_TYPE(request) != VFIO_TYPE;
+	if (foreign ? _IOC_DIR(request) == _IOC_NONE : capture_bare(call))
+		return recorded_briefly(fd, entry, request, argument, !foreign && call->arg == VRR_ARG_NONE);
+	return recorded_whole(fd, entry, request, argument, call);
+}
+
 /* A request of VFIO's or KVM's on a descriptor that is not recorded. */
 __attribute__((noinline)) static int looked_at(int fd, uint32_t entry, unsigned long request, void *argument)
 {
@@ -174,12 +174,8 @@ __attribute__((noinline)) static int looked_at(int fd, uint32_t entry, unsigned 
 	return REAL(ioctl)(fd, request, argument);
 }
 
-int ioctl(int fd, unsigned long request, ...)
+int ioctl_entry(int fd, unsigned long request, void *argument)
 {
-	va_list list;
-	va_start(list, request);
-	void *argument = va_arg(list, void *);
-	va_end(list);
 	uint32_t entry = fds_get(fd);
 	if (likely(fds_recorded(entry)))
 		return recorded(fd, entry, request, argument);

@@ -50,7 +50,7 @@ long syscall(long nr, ...)
 	va_end(list);
 	switch (nr) {
 	case SYS_ioctl:
-		return ioctl(I(0), (unsigned long)a[1], P(2));
+		return ioctl_entry(I(0), (unsigned long)a[1], P(2));
 	case SYS_read:
 		return read(I(0), P(1), N(2));
 	case SYS_write:

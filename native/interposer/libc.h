@@ -40,6 +40,8 @@ int __openat_2(int dir, const char *path, int flags);
 int __openat64_2(int dir, const char *path, int flags);
 int __poll_chk(struct pollfd *p, nfds_t n, int timeout, size_t size);
 int __ppoll_chk(struct pollfd *p, nfds_t n, const struct timespec *timeout, const sigset_t *mask, size_t size);
+/** ioctl's entry as it is called by machines where a variable argument is passed like any other: all of ours. */
+int ioctl_entry(int fd, unsigned long request, void *argument) __asm__("ioctl");
 int close_range(unsigned first, unsigned last, int flags);
 void closefrom(int first);
 int execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags);

@@ -1,3 +1,4 @@
+#include "brief.h"
 #include "fds.h"
 #include "guard.h"
 #include "process.h"
@@ -11,14 +12,9 @@
 /* Less room than this is not worth a piece. */
 #define SPLIT_SPACE 256
 
-static uint64_t head(uint32_t size, int op, int flags, int state)
-{
-	return size | (uint64_t)op << 32 | (uint64_t)flags << 40 | (uint64_t)state << 48;
-}
-
 static void publish(const struct rec_part *p, int op, int flags, int state, uint32_t end)
 {
-	release(head_at(p->segment, p->at), head(end - p->at, op, flags, state));
+	release(head_at(p->segment, p->at), rec_head(end - p->at, op, flags, state));
 }
 
 static void fixed_part(struct vrr_record *r, int fd, uint32_t handle, uint64_t a, uint64_t b)
@@ -169,14 +165,15 @@ static inline bool set_returned(struct stream *s, const struct vrr_record *recor
 	return true;
 }
 
-/* ---- records without chunks: half the price ---- */
+/* ---- records without chunks, where brief.h leaves them to us ---- */
 
-void rec_brief(struct brief *r, int op, int fd, uint32_t entry, uint64_t a, uint64_t b, uint64_t value, int flags)
+__attribute__((cold)) struct brief rec_brief(int op, int fd, uint32_t entry, uint64_t a, uint64_t b, uint64_t value,
+					     int flags)
 {
-	struct stream *s = go_in(r, op, sizeof(struct vrr_record));
-	r->record = NULL;
-	if (unlikely(!s))
-		return;
+	const void *here = stack_here();
+	struct stream *s = go_in(here, op, sizeof(struct vrr_record));
+	if (!s)
+		return (struct brief){0};
 	uint32_t at = s->used;
 	struct vrr_record *record = (void *)head_at(s->segment, at);
 	s->used = at + (uint32_t)sizeof *record;
@@ -189,26 +186,21 @@ void rec_brief(struct brief *r, int op, int fd, uint32_t entry, uint64_t a, uint
 	record->fd = fd;
 	record->handle = fds_handle(entry);
 	record->value = value;
-	release(&record->head, head(sizeof *record, op, flags, VRR_STATE_ENTERED));
-	r->record = record;
-	r->stream = s;
-	r->generation = ring_self.generation;
-	r->op = (uint8_t)op;
-	set_waiting(s, record, r);
+	release(&record->head, rec_head(sizeof *record, op, flags, VRR_STATE_ENTERED));
+	struct brief brief = {record, s, ring_self.generation, (uint8_t)op};
+	set_waiting(s, record, here);
+	return brief;
 }
 
-void rec_brief_end(struct brief *r, int64_t ret, uint64_t value, int flags)
+__attribute__((cold)) void rec_brief_end(struct brief b, uint64_t now, int64_t ret, uint64_t value, int flags)
 {
-	struct vrr_record *record = r->record;
-	if (unlikely(!record))
-		return;
-	uint64_t now = ring_now();
-	if (unlikely(!set_returned(r->stream, record, r->generation)))
+	struct vrr_record *record = b.record;
+	if (!set_returned(b.stream, record, b.generation))
 		return;
 	record->leave = now;
 	record->ret = ret;
 	record->value = value;
-	release(&record->head, head(sizeof *record, r->op, flags, VRR_STATE_DONE));
+	release(&record->head, rec_head(sizeof *record, b.op, flags, VRR_STATE_DONE));
 	go_out();
 }
 

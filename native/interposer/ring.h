@@ -62,9 +62,9 @@ void ring_reset(void);
 /** The streams of this thread get no more records. */
 void ring_thread_ends(void *unused);
 
-/** The same for a call whose bytes fit the record itself: shown as ENTERED at once, then as DONE. */
-void rec_brief(struct brief *r, int op, int fd, uint32_t entry, uint64_t a, uint64_t b, uint64_t value, int flags);
-void rec_brief_end(struct brief *r, int64_t ret, uint64_t value, int flags);
+/** The same for a call whose bytes fit the record itself, through brief.h: shown as ENTERED at once, then as DONE. */
+struct brief rec_brief(int op, int fd, uint32_t entry, uint64_t a, uint64_t b, uint64_t value, int flags);
+void rec_brief_end(struct brief b, uint64_t now, int64_t ret, uint64_t value, int flags);
 
 void rec_begin(struct rec *r, int op, int fd, uint32_t entry, uint64_t a, uint64_t b, uint32_t room);
 /** Appends bytes of the program's (fault-safe). total: how many there were. Returns bytes kept. */

@@ -1,4 +1,5 @@
-/* A thread's streams: what ring.c hands segments to and record.c writes records into. Private to these two. */
+/* A thread's streams: what ring.c hands segments to and record.c writes records into. Private to these
+ * two and brief.h. */
 #ifndef VFIO_RR_STREAM_H
 #define VFIO_RR_STREAM_H
 #include "ring.h"
@@ -30,6 +31,12 @@ extern bool ring_damaged; /* the file was cut off underneath us */
 
 /** Closes the stream's segment and takes the next; false: none comes, the call is not recorded. */
 bool ring_next_segment(struct stream *s);
+
+/** A record's head: its first word, by which it is published. */
+static inline uint64_t rec_head(uint32_t size, int op, int flags, int state)
+{
+	return size | (uint64_t)op << 32 | (uint64_t)flags << 40 | (uint64_t)state << 48;
+}
 
 #define acquire(p)     __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define relaxed(p)     __atomic_load_n(p, __ATOMIC_RELAXED)
