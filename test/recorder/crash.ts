@@ -101,6 +101,8 @@ function recording(folder: string, i: number, victim: Victim, random: (n: number
   if (victim === 'program') command.push(String(random((calls / 8) * pace * 1.5)));
   // Writers that outlive their recorder have what was given ahead, a quarter of the ring.
   const quota = victim === 'program' ? (128 << 10) << random(4) : 4 << 20;
+  const runtime = join(folder, `${i}.run`);
+  mkdirSync(runtime);
   const options = {
     command,
     output: trace,
@@ -112,7 +114,12 @@ function recording(folder: string, i: number, victim: Victim, random: (n: number
     ring: folder,
     quota,
     segmentSize: 4096 << random(3),
-    env: { LD_PRELOAD: standin },
+    dma: { mode: 'none', limit: 0, doorbells: [] },
+    keep: null,
+    dumpOn: { bits: 0, errnos: [] },
+    dumps: 0,
+    // Of each recording its own: the place of its control socket goes by the process.
+    env: { LD_PRELOAD: standin, XDG_RUNTIME_DIR: runtime },
     cwd: folder,
     user: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
   };

@@ -4,7 +4,7 @@
 import { record } from '../../dist/recorder/record.js';
 import { recover } from '../../dist/recorder/recover.js';
 
-const io = { onSignal: () => () => {}, err: () => {} };
+const io = { onSignal: () => () => {}, onDump: () => () => {}, err: () => {} };
 const work = JSON.parse(process.argv[2]);
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 

@@ -103,7 +103,7 @@ test('calls of a signal handler that interrupted one which waits', () => {
   withDrained([{ pid: 1, tid: 1, records: [waiting(50, 'DONE'), ...handlers, at(60, 65, 3)] }], ({ rows }) => {
     assert.deepEqual(
       rows.map((r) => r.op),
-      ['read', 'pread', 'pread', 'pread'],
+      ['pread', 'pread', 'read', 'pread'], // in the order in which they returned
     );
   });
   withDrained([{ pid: 1, tid: 1, records: [waiting(0, 'ENTERED'), ...handlers] }], ({ rows }) => {

@@ -18,8 +18,11 @@ async function crossed(client: Client): Promise<void> {
   await expectSameReplay(trace, `/tmp/${client.name}-crossed.vrr`);
 }
 
+// Of these two, recordings of the emulator have not been judged on the kernel's devices.
+const judged = clients.filter((client) => client.name !== 'exec' && client.name !== 'spawn');
+
 export const playedJobs = (): Job[] =>
-  clients.map((client) => ({
+  judged.map((client) => ({
     name: `${client.name} recorded on the emulator, replayed here`,
     run: () => crossed(client),
   }));
