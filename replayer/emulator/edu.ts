@@ -27,6 +27,8 @@ const FACTORIAL_DONE = 1;
 const DMA_DONE = 0x100;
 const BUFFER_START = 0x40000n;
 const BUFFER_SIZE = 4096;
+/** Bytes that its registers and its buffer are in a migration. */
+export const EDU_SAVED = 48 + BUFFER_SIZE;
 /** The device reaches 28 bits of address. */
 const DMA_MASK = (1n << 28n) - 1n;
 const ALL_ONES = (1n << 64n) - 1n;
@@ -179,7 +181,7 @@ export class Edu implements Model {
 
   /** liveness, factorial, status, irq status: u32; DMA source, target, count, command: u64; the buffer. */
   save(): Buffer {
-    const head = Buffer.alloc(48);
+    const head = Buffer.alloc(EDU_SAVED - BUFFER_SIZE);
     [this.liveness, this.factorial, this.status, this.irqStatus].forEach((v, i) => {
       head.writeUInt32LE(v >>> 0, 4 * i);
     });
@@ -189,7 +191,7 @@ export class Edu implements Model {
     return Buffer.concat([head, this.buffer]);
   }
   load(bytes: Buffer): void {
-    if (bytes.length !== 48 + BUFFER_SIZE) fail('EINVAL');
+    if (bytes.length !== EDU_SAVED) fail('EINVAL');
     this.liveness = bytes.readUInt32LE(0);
     this.factorial = bytes.readUInt32LE(4);
     this.status = bytes.readUInt32LE(8);

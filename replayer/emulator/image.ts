@@ -11,6 +11,8 @@ import type { PciDevice } from './pci-device.ts';
 const MAGIC = 0x53525256; // "VRRS"
 const HEADER = 24;
 const PAGE = 4096;
+/** Bytes that a data section needs, as it takes whole records: of a device whose registers are `saved` bytes. */
+export const longestRecord = (saved: number): number => HEADER + Math.max(PAGE, saved);
 const kinds = { page: 1, registers: 2 } as const;
 
 interface Page {

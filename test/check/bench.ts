@@ -58,7 +58,7 @@ export function* largeCosts(sizes: readonly number[]): Generator<string> {
   try {
     for (const size of sizes) {
       const trace = join(dir, `${size}.vrr`);
-      const events = grow(join(root, 'traces/golden/v1/qemu-7.2-v1-source.vrr'), trace, size);
+      const events = grow(join(root, 'traces/golden/v3/qemu-7.2-v1-source.vrr'), trace, size);
       for (const args of [
         ['check', trace],
         ['diff', trace, trace],

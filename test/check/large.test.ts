@@ -17,7 +17,7 @@ if (!existsSync(join(root, 'dist/cli.js'))) test.skip('not built: npm run build'
 else
   test('a million events', () => {
     const trace = join(dir, 'large.vrr');
-    const events = grow(join(root, 'traces/golden/v1/qemu-7.2-v1-source.vrr'), trace, 1_000_000);
+    const events = grow(join(root, 'traces/golden/v3/qemu-7.2-v1-source.vrr'), trace, 1_000_000);
     assert.ok(events >= 1_000_000);
     for (const args of [
       ['check', trace],

@@ -14,12 +14,12 @@ const v1Regs = { state: 0, pending: 8, offset: 16, size: 24 } as const;
 type Machine = ReturnType<typeof start>;
 
 /** Something to move: memory, and a register. */
-function mark(it: Machine): void {
-  for (let page = 0; page < 16; page++) it.client.store(it.device, RAM, page * 4096 + 8, 1000 + page);
+function mark(it: Machine, pages = 16): void {
+  for (let page = 0; page < pages; page++) it.client.store(it.device, RAM, page * 4096 + 8, 1000 + page);
   it.client.store(it.device, BAR0, 4, 0x1234);
 }
-function marked(it: Machine): void {
-  for (let page = 0; page < 16; page++) is(it.client.load(it.device, RAM, page * 4096 + 8), BigInt(1000 + page));
+function marked(it: Machine, pages = 16): void {
+  for (let page = 0; page < pages; page++) is(it.client.load(it.device, RAM, page * 4096 + 8), BigInt(1000 + page));
   is(it.client.load(it.device, BAR0, 4), BigInt(~0x1234 >>> 0));
 }
 
@@ -48,11 +48,18 @@ function load(it: Machine, segments: readonly Buffer[]): void {
   }
 }
 
-for (const options of ['v1-edu', 'v1-edu,buffer=shared', 'v1-churn', 'v1-edu,dataSize=5000']) {
+for (const options of [
+  'v1-edu',
+  'v1-edu,buffer=shared',
+  'v1-churn',
+  'v1-edu,dataSize=5000',
+  'v1-edu,memory=8192,dataSize=4168',
+]) {
   v1(`moves a device (${options})`, () => {
     const source = start([{ profile: profileOf(options) }]);
     const target = start([{ profile: profileOf(options) }], { seed: 5 });
-    mark(source);
+    const pages = options.includes('memory=8192') ? 2 : 16;
+    mark(source, pages);
     is(setState(source, 3), 4);
     const live: Buffer[] = [];
     if (options !== 'v1-churn') live.push(...save(source));
@@ -75,7 +82,7 @@ for (const options of ['v1-edu', 'v1-edu,buffer=shared', 'v1-churn', 'v1-edu,dat
         target.client.pread(target.device, 4096, (BigInt(RAM) << 40n) + BigInt(at)),
         source.client.pread(source.device, 4096, (BigInt(RAM) << 40n) + BigInt(at)),
       );
-    if (options !== 'v1-churn') marked(target);
+    if (options !== 'v1-churn') marked(target, pages);
   });
 }
 

@@ -27,7 +27,7 @@ test('there are some of every format version', () => {
 test('each is small and its provenance is written down', () => {
   const readme = readFileSync(join(golden, 'README.md'), 'utf8');
   for (const path of traces) {
-    assert.ok(statSync(path).size <= 400_000, path);
+    assert.ok(statSync(path).size < 200_000, path);
     assert.ok(readme.includes(`\`${relative(golden, path).split('/').at(-1)}\``), path);
   }
 });

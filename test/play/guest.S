@@ -63,7 +63,7 @@ count:
 	incl %ebp
 	movl %ebp, COUNTER(%edi)
 	movl %ebp, NOTE+4
-	movl $200000, %ecx
+	movl $2000000, %ecx
 wait:
 	loop wait
 	jmp count

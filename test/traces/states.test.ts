@@ -119,7 +119,7 @@ test('a state that was read and was known is no change', () =>
 
 test('QEMU 7.2 saved as many bytes at the source as it restored at the destination', () => {
   const stays = (end: string): readonly Stay[] => {
-    const trace = openTrace(join(root, `traces/golden/v1/qemu-7.2-v1-${end}.vrr`));
+    const trace = openTrace(join(root, `traces/golden/v3/qemu-7.2-v1-${end}.vrr`));
     const [device] = deviceStates(trace);
     trace.close();
     return device?.stays ?? [];

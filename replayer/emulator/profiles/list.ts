@@ -2,7 +2,9 @@
 
 import { TraceError } from '../../../schema/errors.ts';
 import { precedences } from '../../../schema/states-v1.ts';
-import type { Profile } from '../profile.ts';
+import { EDU_SAVED } from '../edu.ts';
+import { longestRecord } from '../image.ts';
+import type { PciProfile, Profile } from '../profile.ts';
 import { e1000 } from './e1000.ts';
 import { edu } from './edu.ts';
 import * as migratable from './migratable.ts';
@@ -39,7 +41,7 @@ const numbers = ['dataSize', 'churn', 'flags'];
 
 /**
  * The profile that NAME[,OPTION=VALUE]… means: `v1-edu,precedence=v3,buffer=shared`. Options are fields of the profile's
- * migration, and `latency` and `physical` of the device.
+ * migration, and `latency`, `memory` and `physical` of the device.
  */
 export function profileOf(text: string): Profile {
   const [name = '', ...options] = text.split(',');
@@ -61,10 +63,33 @@ function withOption(profile: Profile, option: string): Profile {
     if (key === 'physical' && value !== 'true' && value !== 'false') throw wrong('true or false is needed');
     return { ...profile, [key]: key === 'latency' ? Number(value) : value === 'true' };
   }
+  if (key === 'memory') {
+    const resized = withMemory(profile, Number(value));
+    if (!resized) throw wrong('a device with memory of its own takes a power of two from 4096 to 1 GiB');
+    return resized;
+  }
   const { migration } = profile;
   if (!migration || !(key in migration) || key === 'protocol') throw wrong('this device has no such option');
   if (numbers.includes(key) && !/^\d+$/.test(value)) throw wrong('a number is needed');
+  const least = longestRecord(EDU_SAVED);
+  if (key === 'dataSize' && Number(value) < least) throw wrong(`a segment does not fit: give ${least} or more`);
   const allowed = choices[key];
   if (allowed && !allowed.includes(value)) throw wrong(`it is one of ${allowed.join(', ')}`);
   return { ...profile, migration: { ...migration, [key]: numbers.includes(key) ? Number(value) : value } };
+}
+
+/** Null: it has no such BAR, or cannot have it in that size. */
+function withMemory(profile: PciProfile, size: number): Profile | null {
+  const { bars } = profile.pci;
+  if (
+    !bars.some((bar) => bar?.backing === 'ram') ||
+    size < 4096 ||
+    size > 1 << 30 ||
+    !Number.isInteger(Math.log2(size))
+  )
+    return null;
+  return {
+    ...profile,
+    pci: { ...profile.pci, bars: bars.map((bar) => (bar?.backing === 'ram' ? { ...bar, size } : bar)) },
+  };
 }
