@@ -83,7 +83,7 @@ static inline __attribute__((always_inline)) void brief_leave(const struct brief
 	/* A handler that comes from here on appends to the stream, and nothing of ours is in its way. */
 	s->waiting = 0;
 	signal_fence();
-	record->leave = now;
+	__atomic_store_n(&record->leave, now, __ATOMIC_RELAXED); /* looked at before the record is done */
 	record->ret = ret;
 	record->value = value;
 	release(&record->head, rec_head(sizeof *record, b->op, flags, VRR_STATE_DONE));

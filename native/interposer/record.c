@@ -197,7 +197,7 @@ __attribute__((cold)) void rec_brief_end(struct brief b, uint64_t now, int64_t r
 	struct vrr_record *record = b.record;
 	if (!set_returned(b.stream, record, b.generation))
 		return;
-	record->leave = now;
+	__atomic_store_n(&record->leave, now, __ATOMIC_RELAXED); /* looked at before the record is done */
 	record->ret = ret;
 	record->value = value;
 	release(&record->head, rec_head(sizeof *record, b.op, flags, VRR_STATE_DONE));

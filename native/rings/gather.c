@@ -83,7 +83,10 @@ int gather(struct drain *drain, const struct stream *stream, struct place place,
 		return -1;
 	if (!(record_flags(head) & VRR_FLAG_MORE) && record_state(head) == VRR_STATE_DONE)
 		return 0;
-	/* Its continuations lie between it and the first call entered after it returned. */
+	/* Its continuations lie between it and the first call entered after it returned, perhaps in segments that were
+	 * taken after we looked for new ones. */
+	if (streams_discover(&drain->streams))
+		return -1;
 	place.pos += record_size(head);
 	for (;;) {
 		struct vrr_record *next;

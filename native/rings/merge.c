@@ -91,11 +91,12 @@ static int move(struct drain *drain, struct candidate *c, uint64_t *barrier)
 	return 0;
 }
 
-/* What a merge may move: records up to `until`, and while fewer than `free` segments are freed up to `until_free`. */
+/* What a merge may move: records up to `until`, and while fewer than `free` segments are freed up to `until_free`.
+ * regardless: also past calls that are still being written. */
 struct bounds {
 	int64_t max, free;
 	uint64_t until, until_free;
-	bool finish;
+	bool regardless;
 };
 
 static int merge(struct drain *drain, struct candidate *list, size_t count, struct bounds to)
@@ -121,9 +122,9 @@ static int merge(struct drain *drain, struct candidate *list, size_t count, stru
 			if (move(drain, first, &barrier))
 				return -1;
 			moved++;
-			if (!to.finish && barrier < to.until_free)
+			if (!to.regardless && barrier < to.until_free)
 				to.until_free = barrier;
-			if (!to.finish && barrier < to.until)
+			if (!to.regardless && barrier < to.until)
 				to.until = barrier;
 		} while (first->key <= second && first->key != UINT64_MAX && moved < to.max &&
 			 batch->payload_bytes < BATCH_PAYLOAD_BYTES);
@@ -179,8 +180,8 @@ static int bury(struct drain *drain, struct candidate *list, size_t count)
 		uint64_t barrier = UINT64_MAX;
 		if (!stream->dead || list[i].key != UINT64_MAX || stream->broken)
 			continue;
-		/* Once more: its last records may have come after we looked. */
-		if (look(drain, &list[i], &barrier))
+		/* Once more: its last segments and records may have come after we looked. */
+		if (streams_discover(&drain->streams) || look(drain, &list[i], &barrier))
 			return -1;
 		if (list[i].key == UINT64_MAX &&
 		    (unfinished(drain, &list[i], 1) || stream_bury(&drain->streams, stream)))
@@ -273,9 +274,21 @@ static void turn(struct drain *drain)
 }
 
 /* Nothing was moved: do writers wait in vain? */
-static void note_stuck(struct drain *drain)
+static void note_stuck(struct drain *drain, uint64_t now)
 {
-	__atomic_store_n(&drain->ring.stuck, writers_wait(drain) && !drain->prepared, __ATOMIC_RELAXED);
+	bool stuck = writers_wait(drain) && !drain->prepared;
+	if (!stuck)
+		drain->stuck_since = 0;
+	else if (!drain->stuck_since)
+		drain->stuck_since = now;
+	__atomic_store_n(&drain->ring.stuck, stuck, __ATOMIC_RELAXED);
+}
+
+/* A writer that waits for a segment in the middle of a call's bytes holds back what returned after that call, and so
+ * perhaps the segment that it waits for. */
+static bool held_by_waiting(const struct drain *drain, uint64_t now)
+{
+	return drain->stuck_since && now - drain->stuck_since > ring_ticks(&drain->ring, HOLD_BACK_NS);
 }
 
 int64_t drain_batch(struct drain *drain, int64_t max, enum haste haste)
@@ -305,9 +318,10 @@ int64_t drain_batch(struct drain *drain, int64_t max, enum haste haste)
 		return -1;
 	check_threads(drain, now, scarce);
 	drain->held = barrier < drain->limit;
-	if (!finish && barrier < until)
+	bool regardless = finish || held_by_waiting(drain, now);
+	if (!regardless && barrier < until)
 		until = barrier;
-	struct bounds to = {max, 0, until, until, finish};
+	struct bounds to = {max, 0, until, until, regardless};
 	int wrong = merge(drain, list, n, to);
 	if (!wrong && finish && !drain->batch.event.count)
 		wrong = unfinished(drain, list, n);
@@ -319,7 +333,7 @@ int64_t drain_batch(struct drain *drain, int64_t max, enum haste haste)
 	if (wrong)
 		return -1;
 	drain->prepared = drain->batch.event.count || all->drained.count;
-	note_stuck(drain);
+	note_stuck(drain, now);
 	return (int64_t)drain->batch.event.count;
 }
 
@@ -343,14 +357,15 @@ int64_t drain_let_go(struct drain *drain, int64_t max, uint64_t age, uint32_t ke
 	uint64_t old = ring_ticks(&drain->ring, age), hold = ring_ticks(&drain->ring, HOLD_BACK_SHORT_NS);
 	int64_t before = drain->let_go, excess = (int64_t)drain_in_use(drain) - keep;
 	size_t n = 0;
-	struct bounds to = {max, excess, now > old ? now - old : 0, now > hold ? now - hold : 0, false};
+	bool regardless = held_by_waiting(drain, now);
+	struct bounds to = {max, excess, now > old ? now - old : 0, now > hold ? now - hold : 0, regardless};
 	check_threads(drain, now, false);
 	struct candidate *list = candidates(drain, &n, &barrier);
 	if (!list)
 		return -1;
-	if (barrier < to.until)
+	if (!regardless && barrier < to.until)
 		to.until = barrier;
-	if (barrier < to.until_free)
+	if (!regardless && barrier < to.until_free)
 		to.until_free = barrier;
 	drain->letting_go = true;
 	drain->freed = 0;
@@ -360,7 +375,7 @@ int64_t drain_let_go(struct drain *drain, int64_t max, uint64_t age, uint32_t ke
 	if (wrong)
 		return -1;
 	drain->prepared = drain->let_go > before || drain->streams.drained.count;
-	note_stuck(drain);
+	note_stuck(drain, now);
 	return drain->let_go - before;
 }
 

@@ -68,7 +68,8 @@ static void give(struct ring *ring, uint32_t window)
 		if (!allocate(ring, segment))
 			break;
 		ring->idle_count--;
-		ring->queue[given % ring->segment_count] = segment;
+		/* A writer may still look at the slot, for a ticket that it does not get. */
+		__atomic_store_n(&ring->queue[given % ring->segment_count], segment, __ATOMIC_RELAXED);
 		__atomic_store_n(&h->populated, given + 1, __ATOMIC_RELAXED);
 		__atomic_store_n(&h->given, ++given, __ATOMIC_RELEASE);
 	}
