@@ -31,14 +31,15 @@ export class CommonNames {
   readonly #objects = new Map<string, Timeline<string>>();
   readonly #ranks = new Map<string, number>();
 
-  constructor(handles: Iterable<Handle>) {
+  constructor(handles: Iterable<Handle>, renamed: ReadonlyMap<string, string>) {
     const sorted = [...handles].sort((a, b) => (a.opened ?? 0) - (b.opened ?? 0) || a.id - b.id);
     for (const h of sorted) {
       if (h.alias !== null && h.alias !== h.id) continue;
       const rank = this.#next(h.kind);
       // A group's number and a cdev's path belong to the host, not to what the program did.
-      this.#handles.set(h.id, h.kind === 'device' && h.name ? `device ${h.name}` : `${h.kind} #${rank}`);
-      if (h.kind === 'device' && h.name && rank > 1) this.#handles.set(h.id, this.#reopened(`device ${h.name}`));
+      const name = h.kind === 'device' && h.name ? `device ${renamed.get(h.name) ?? h.name}` : undefined;
+      const opens = name ? this.#next(name) : 0;
+      this.#handles.set(h.id, name ? (opens > 1 ? `${name} (open ${opens})` : name) : `${h.kind} #${rank}`);
     }
   }
 
@@ -84,10 +85,5 @@ export class CommonNames {
     const rank = (this.#ranks.get(what) ?? 0) + 1;
     this.#ranks.set(what, rank);
     return rank;
-  }
-
-  #reopened(name: string): string {
-    const rank = this.#next(name);
-    return [...this.#handles.values()].includes(name) ? `${name} (open ${rank + 1})` : name;
   }
 }

@@ -10,6 +10,7 @@ import { openTrace, type Trace } from '../trace.ts';
 import { align } from './align.ts';
 import { type ContextDifference, contextDifferences } from './context.ts';
 import { Cursor } from './cursor.ts';
+import { pairDevices, remarksOn } from './devices.ts';
 import { type Difference, type DifferenceKind, Differences, kindOf } from './differences.ts';
 import { callName, type Mask, Masks } from './masks.ts';
 import { Replayed } from './replayed.ts';
@@ -34,6 +35,8 @@ export interface DiffReport {
   readonly paired: number;
   /** Calls that polling loops repeated, left out on each side. */
   readonly collapsed: readonly [number, number];
+  /** Devices compared with each other that are not the same. */
+  readonly devices: readonly string[];
   readonly context: readonly ContextDifference[];
   readonly differences: Differences;
   readonly first: Difference | undefined;
@@ -51,7 +54,8 @@ export function diffTraces(options: DiffOptions): DiffReport {
     const masks = new Masks([...options.masks, ...learned.map((text): Mask => ({ text, from: 'learned' }))]);
     const b = openTrace(options.b);
     try {
-      const sb = sequencesOf(b);
+      const pairs = pairDevices(a, b);
+      const sb = sequencesOf(b, new Map(pairs.map((p) => [p.b, p.a])));
       const comparer = new Comparer(a, b, sa, sb, masks);
       comparer.run();
       const { found } = comparer;
@@ -64,6 +68,7 @@ export function diffTraces(options: DiffOptions): DiffReport {
         events: [sa.events, sb.events],
         paired: comparer.paired,
         collapsed: [sa.collapsed, sb.collapsed],
+        devices: remarksOn(pairs, { trace: a, protocols: sa.protocols }, { trace: b, protocols: sb.protocols }),
         context: contextDifferences(a, b),
         differences: found,
         first,

@@ -38,7 +38,7 @@ export function htmlReport(r: DiffReport): string {
     .join('');
   const masked = [...r.differences.masked].map(([m, n]) => `<li>${n} × ${text(m)}</li>`).join('');
   return `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>vfio-rr diff</title><style>${style}</style>
-<h1>vfio-rr diff</h1><p>A <code>${text(r.a)}</code> (${r.events[0]} calls)<br>B <code>${text(r.b)}</code> (${r.events[1]} calls); ${r.paired} pairs compared</p>
+<h1>vfio-rr diff</h1><p>A <code>${text(r.a)}</code> (${r.events[0]} calls)<br>B <code>${text(r.b)}</code> (${r.events[1]} calls); ${r.paired} pairs compared${r.devices.map((d) => `<br>${text(d)}`).join('')}</p>
 ${first}${groups}${context ? `<h2>Around the recordings</h2><table>${context}</table>` : ''}${masked ? `<h2>Left out</h2><ul>${masked}</ul>` : ''}</html>
 `;
 }

@@ -31,6 +31,7 @@ export function textReport(r: DiffReport, limit = 20): string {
   ];
   if (r.collapsed[0] || r.collapsed[1])
     out.push(`polling loops: ${r.collapsed[0]} repeated calls in A and ${r.collapsed[1]} in B counted once`);
+  out.push(...r.devices);
   if (r.context.length) {
     out.push('', 'Around the recordings:');
     for (const c of r.context) out.push(`  ${c.what}: ${c.a} → ${c.b}`);
@@ -69,6 +70,7 @@ export function jsonReport(r: DiffReport): unknown {
     paired: r.paired,
     collapsed: r.collapsed,
     same: r.differences.same,
+    devices: r.devices,
     context: r.context,
     first: r.first ?? null,
     slice: { a: r.slice?.a.map((e) => e.id) ?? [], b: r.slice?.b.map((e) => e.id) ?? [] },

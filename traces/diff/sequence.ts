@@ -8,6 +8,7 @@ import { layoutOf, returnsHandle } from '../compare.ts';
 import type { TraceEvent } from '../event.ts';
 import type { Trace } from '../trace.ts';
 import { CommonNames } from './common-names.ts';
+import { Protocols } from './devices.ts';
 
 /** Growable columns of one (handle, thread). */
 export class Sequence {
@@ -179,6 +180,7 @@ function hashes(e: TraceEvent, names: CommonNames): [fine: number, coarse: numbe
 
 export interface Sequences {
   readonly names: CommonNames;
+  readonly protocols: Protocols;
   /** By handle, then by thread. */
   readonly byHandle: ReadonlyMap<string, readonly Sequence[]>;
   readonly events: number;
@@ -186,8 +188,10 @@ export interface Sequences {
   readonly collapsed: number;
 }
 
-export function sequencesOf(trace: Trace): Sequences {
-  const names = new CommonNames(trace.handles.values());
+/** `renamed`: devices that go by another name, that of the device which they are compared with. */
+export function sequencesOf(trace: Trace, renamed: ReadonlyMap<string, string> = new Map()): Sequences {
+  const names = new CommonNames(trace.handles.values(), renamed);
+  const protocols = new Protocols(trace);
   const byKey = new Map<string, Sequence>();
   const byHandle = new Map<string, Sequence[]>();
   let events = 0;
@@ -197,6 +201,7 @@ export function sequencesOf(trace: Trace): Sequences {
       if (e.made !== 0) names.see(e, []);
       continue;
     }
+    protocols.see(e);
     const [fine, coarse, outcome] = hashes(e, names);
     const handle = e.op === 'open' || e.op === 'eventfd' ? 'opens' : names.handle(e.handle);
     const key = `${handle}\0${e.thread}`;
@@ -213,5 +218,5 @@ export function sequencesOf(trace: Trace): Sequences {
     s.trim();
     collapsed += s.collapsed;
   }
-  return { names, byHandle, events, collapsed };
+  return { names, protocols, byHandle, events, collapsed };
 }
