@@ -55,8 +55,15 @@ test('SARIF has its version, a rule and a place for each result', () => {
   for (const result of r.results) {
     assert.is(r.tool.driver.rules[result.ruleIndex].id, result.ruleId);
     assert.ok(result.locations[0].physicalLocation.region.startLine > 0);
+    assert.is(result.locations[0].physicalLocation.artifactLocation.uri, 'a%26b%3C%22c%22%3E.vrr');
   }
   assert.equal(r.results.map((x: { ruleId: string }) => x.ruleId).sort(), ['R27', 'R54']);
+});
+
+test('SARIF: a trace named by its whole path is a file: URI', () => {
+  const sarif = JSON.parse(render(check([{ ...run(), name: '/var/run #1.vrr' }]), 'sarif', 'MUST'));
+  const [result] = sarif.runs[0].results;
+  assert.is(result.locations[0].physicalLocation.artifactLocation.uri, 'file:///var/run%20%231.vrr');
 });
 
 test('JUnit is well-formed, whatever the name, and counts right', () => {

@@ -1,11 +1,17 @@
 // A check's report as SARIF 2.1.0 (OASIS), which code hosts show. A trace has no lines: an event's number stands for one.
 
+import { isAbsolute } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import type { Level } from '../../schema/rule.ts';
 import { rules } from '../../schema/rules.ts';
 import type { CheckReport } from './check.ts';
 import { eventsText, whoText } from './rule-words.ts';
 
 const sarifLevel: Readonly<Record<Level, string>> = { MUST: 'error', SHOULD: 'warning', MAY: 'note', INFO: 'note' };
+
+/** A relative reference may not begin with a slash (3.4.4), and a path may hold any character. */
+const uri = (path: string): string =>
+  isAbsolute(path) ? pathToFileURL(path).href : path.split('/').map(encodeURIComponent).join('/');
 
 export function sarifReport(report: CheckReport): string {
   const used = new Set(report.findings.map((f) => f.rule));
@@ -35,7 +41,7 @@ export function sarifReport(report: CheckReport): string {
           locations: [
             {
               physicalLocation: {
-                artifactLocation: { uri: encodeURI(f.place.trace) },
+                artifactLocation: { uri: uri(f.place.trace) },
                 region: { startLine: f.place.event },
               },
               logicalLocations: [{ name: f.subject, kind: 'resource' }],
