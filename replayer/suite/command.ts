@@ -1,6 +1,6 @@
 // vfio-rr test DIR
 
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { CommandModule } from 'yargs';
 import { exitCodes, TraceError } from '../../schema/errors.ts';
@@ -19,6 +19,7 @@ interface TestArguments {
   agent: string | undefined;
   shard: string;
   junit: string | undefined;
+  force: boolean;
   tap: boolean;
   github: boolean;
   bisect: boolean;
@@ -61,7 +62,8 @@ export const testCommand = (io: Io): CommandModule<object, TestArguments> => ({
         describe: "command that runs the agent elsewhere, such as 'ssh HOST vfio-rr-agent'",
       })
       .option('shard', { type: 'string', default: '1/1', describe: 'I/N: only the I-th of N parts' })
-      .option('junit', { type: 'string', describe: "write JUnit's XML to this file" })
+      .option('junit', { type: 'string', requiresArg: true, describe: "write JUnit's XML to this file" })
+      .option('force', { type: 'boolean', default: false, describe: "overwrite JUnit's file" })
       .option('tap', { type: 'boolean', default: false, describe: 'print TAP' })
       .option('github', {
         type: 'boolean',
@@ -77,6 +79,8 @@ export const testCommand = (io: Io): CommandModule<object, TestArguments> => ({
       .example('$0 test traces --mode new', 'take in what is new, then look at the change')
       .example('git bisect run vfio-rr test traces --mode none --bisect', 'find the commit that changed it'),
   handler: async (argv) => {
+    if (argv.junit && !argv.force && existsSync(argv.junit))
+      throw new TraceError('USAGE', `${argv.junit} exists; --force overwrites it`);
     const show = (c: Case, done: number, total: number): void => {
       if (io.terminal) io.err(`\r\x1b[K${done} of ${total}${done === total ? '\r\x1b[K' : ''}`);
       if (!argv.tap) io.out(caseText(c));

@@ -30,10 +30,14 @@ export function summaryText(cases: readonly Case[]): string {
   return `${cases.length - bad} passed, ${bad} failed, 0 skipped\n`;
 }
 
+/** A `#` would begin a directive (SKIP, TODO). */
+const description = (s: string): string => s.replace(/[\\#]/g, '\\$&').replaceAll('\n', ' ');
+
+/** Version 13: harnesses of today's distributions refuse what says 14. */
 export function tap(cases: readonly Case[]): string {
   const lines = ['TAP version 13', `1..${cases.length}`];
   cases.forEach((c, i) => {
-    lines.push(`${failed(c) ? 'not ok' : 'ok'} ${i + 1} - ${c.trace}`);
+    lines.push(`${failed(c) ? 'not ok' : 'ok'} ${i + 1} - ${description(c.trace)}`);
     for (const r of reasons(c)) lines.push(`# ${r.replaceAll('\n', ' ')}`);
   });
   return `${lines.join('\n')}\n`;
