@@ -1,5 +1,7 @@
 /*
- * Makes one call many times on a stand-in device and prints what it cost: client pread|ioctl CALLS [THREADS [PROCESSES]]
+ * Makes one call many times on a stand-in device and prints what it cost: client CALL CALLS [THREADS [PROCESSES]]
+ * CALL is pread (4 bytes), ioctl (FIONREAD), info (GET_IRQ_INFO: a structure is read and written) or load (4 bytes of the
+ * mapped region).
  * Output, a line a process: ns of processor time a call; ns on the clock a call, the lower quartile of blocks of 50, so
  * that what else the machine does falls out. CALLS are each thread's.
  */
@@ -11,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,6 +36,7 @@ static int compare(const void *a, const void *b)
 struct worker {
 	const char *call;
 	int device;
+	const volatile uint32_t *region;
 	long blocks;
 	double *wall; /* ns of each block; NULL: not wanted */
 	int failed;
@@ -42,13 +46,24 @@ static void *work(void *argument)
 {
 	struct worker *w = argument;
 	uint32_t value;
-	int reads = !strcmp(w->call, "pread");
+	struct vfio_irq_info info = {.argsz = sizeof info};
+	char call = w->call[0] == 'i' ? w->call[1] : w->call[0];
 	for (long i = 0; i < w->blocks; i++) {
 		double start = now(CLOCK_MONOTONIC);
-		if (reads) {
+		switch (call) {
+		case 'p':
 			for (long k = 0; k < BLOCK; k++)
 				w->failed |= pread(w->device, &value, 4, (i * BLOCK + k) & 0xffc) != 4;
-		} else {
+			break;
+		case 'l':
+			for (long k = 0; k < BLOCK; k++)
+				(void)w->region[k];
+			break;
+		case 'n':
+			for (long k = 0; k < BLOCK; k++)
+				w->failed |= ioctl(w->device, VFIO_DEVICE_GET_IRQ_INFO, &info) != 0;
+			break;
+		default:
 			/* FIONREAD: a system call that does next to nothing, as cheap as a request can be. */
 			for (long k = 0; k < BLOCK; k++)
 				ioctl(w->device, 0x541b, &value);
@@ -70,7 +85,10 @@ int main(int argc, char **argv)
 	int group = open("/dev/vfio/12", O_RDWR);
 	int device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, "0000:00:04.0");
 	double *wall = calloc((size_t)blocks + 1, sizeof *wall);
-	if (device < 0 || !wall || threads < 1 || threads > THREADS)
+	const void *region = NULL;
+	if (argv[1][0] == 'l')
+		region = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, device, 0);
+	if (device < 0 || region == MAP_FAILED || !wall || threads < 1 || threads > THREADS)
 		return 1;
 	for (int i = 1; i < processes && fork() > 0; i++)
 		;
@@ -78,7 +96,7 @@ int main(int argc, char **argv)
 	pthread_t thread[THREADS];
 	double cpu = now(CLOCK_PROCESS_CPUTIME_ID);
 	for (int i = 0; i < threads; i++) {
-		workers[i] = (struct worker){argv[1], device, blocks, i ? NULL : wall, 0};
+		workers[i] = (struct worker){argv[1], device, region, blocks, i ? NULL : wall, 0};
 		if (i && pthread_create(&thread[i], NULL, work, &workers[i]))
 			return 1;
 	}

@@ -21,7 +21,8 @@ export interface Cost {
   readonly cpu: number;
   readonly wall: number;
 }
-type Call = 'pread' | 'ioctl';
+/** As test/bench/client.c names them. */
+export type Call = 'pread' | 'ioctl' | 'info' | 'load';
 
 export function prepare(): void {
   const quiet = { stdio: ['ignore', 'ignore', 'inherit'] as ['ignore', 'ignore', 'inherit'], timeout: 120_000 };
@@ -56,11 +57,11 @@ export const unrecorded = (call: Call, calls: number): Cost =>
 
 /** Into a ring whose segments are all there, with nobody draining. */
 export function recorded(call: Call, calls: number): Cost {
-  const segments = 2 + Math.ceil((calls * 128) / SEGMENT_SIZE);
+  const segments = 2 + Math.ceil((calls * 256) / SEGMENT_SIZE);
   const ring = createRing({
     folder: '/dev/shm',
     quota: segments * SEGMENT_SIZE,
-    mmio: 'hide',
+    mmio: call === 'load' ? 'trap' : 'hide',
     clock: { clock: clocks.TSC, name: 'TSC', hz: 2_000_000_000n, start: 0n, monotonic: 0n, realtime: 0n },
     recorderPid: process.pid,
   });
