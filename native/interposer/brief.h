@@ -27,6 +27,29 @@ static inline const void *stack_here(void)
 	return here;
 }
 
+static inline __attribute__((always_inline)) void brief_shown(struct vrr_record *record, int op, int fd, uint32_t entry,
+							      uint64_t a, uint64_t b, uint64_t value, int flags)
+{
+	record->enter = ring_now();
+	record->leave = 0;
+	record->ret = 0;
+	record->a = a;
+	record->b = b;
+	record->fd = fd;
+	record->handle = fds_handle(entry);
+	record->value = value;
+	release(&record->head, rec_head(sizeof *record, op, flags, VRR_STATE_ENTERED));
+}
+
+static inline __attribute__((always_inline)) void brief_done(struct vrr_record *record, uint64_t now, int op,
+							     int64_t ret, uint64_t value, int flags)
+{
+	__atomic_store_n(&record->leave, now, __ATOMIC_RELAXED); /* looked at before the record is done */
+	record->ret = ret;
+	record->value = value;
+	release(&record->head, rec_head(sizeof *record, op, flags, VRR_STATE_DONE));
+}
+
 static inline __attribute__((always_inline)) struct brief brief_enter(int op, int fd, uint32_t entry, uint64_t a,
 								      uint64_t b, uint64_t value, int flags)
 {
@@ -51,15 +74,7 @@ static inline __attribute__((always_inline)) struct brief brief_enter(int op, in
 	s->used = at += (uint32_t)sizeof *record;
 	if (likely(at < s->end)) /* nothing follows: to be seen before this record */
 		__atomic_store_n((uint64_t *)(record + 1), 0, __ATOMIC_RELAXED);
-	record->enter = ring_now();
-	record->leave = 0;
-	record->ret = 0;
-	record->a = a;
-	record->b = b;
-	record->fd = fd;
-	record->handle = fds_handle(entry);
-	record->value = value;
-	release(&record->head, rec_head(sizeof *record, op, flags, VRR_STATE_ENTERED));
+	brief_shown(record, op, fd, entry, a, b, value, flags);
 	s->pending[0] = (struct pending){record, stack_here()};
 	s->waiting = 1;
 	signal_fence();
@@ -83,10 +98,7 @@ static inline __attribute__((always_inline)) void brief_leave(const struct brief
 	/* A handler that comes from here on appends to the stream, and nothing of ours is in its way. */
 	s->waiting = 0;
 	signal_fence();
-	__atomic_store_n(&record->leave, now, __ATOMIC_RELAXED); /* looked at before the record is done */
-	record->ret = ret;
-	record->value = value;
-	release(&record->head, rec_head(sizeof *record, b->op, flags, VRR_STATE_DONE));
+	brief_done(record, now, b->op, ret, value, flags);
 }
 
 #endif

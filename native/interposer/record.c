@@ -178,15 +178,7 @@ __attribute__((cold)) struct brief rec_brief(int op, int fd, uint32_t entry, uin
 	struct vrr_record *record = (void *)head_at(s->segment, at);
 	s->used = at + (uint32_t)sizeof *record;
 	end_at(s->segment, s->used);
-	record->enter = ring_now();
-	record->leave = 0;
-	record->ret = 0;
-	record->a = a;
-	record->b = b;
-	record->fd = fd;
-	record->handle = fds_handle(entry);
-	record->value = value;
-	release(&record->head, rec_head(sizeof *record, op, flags, VRR_STATE_ENTERED));
+	brief_shown(record, op, fd, entry, a, b, value, flags);
 	struct brief brief = {record, s, ring_self.generation, (uint8_t)op};
 	set_waiting(s, record, here);
 	return brief;
@@ -197,10 +189,7 @@ __attribute__((cold)) void rec_brief_end(struct brief b, uint64_t now, int64_t r
 	struct vrr_record *record = b.record;
 	if (!set_returned(b.stream, record, b.generation))
 		return;
-	__atomic_store_n(&record->leave, now, __ATOMIC_RELAXED); /* looked at before the record is done */
-	record->ret = ret;
-	record->value = value;
-	release(&record->head, rec_head(sizeof *record, b.op, flags, VRR_STATE_DONE));
+	brief_done(record, now, b.op, ret, value, flags);
 	go_out();
 }
 

@@ -1,30 +1,13 @@
 /* A guest that drives QEMU's edu device with memory in BAR 2: multiboot, 32-bit protected mode, no paging.
  * Writes a pattern into the memory, uses the registers, then says so at NOTE and counts in the memory for ever.
  *   gcc -m32 -nostdlib -static -Wl,-Ttext=0x100000,--build-id=none -o guest.elf guest.S */
-#define MAGIC 0x1badb002
-#define ID 0x11e81234 /* device and vendor */
+#include "edu-guest.S"
+
 #define NOTE 0x6000
 #define PATTERN 64 /* words */
 #define COUNTER 0x1000
 
-	.section .text
-	.global _start
-	.align 4
-	.long MAGIC, 0, -MAGIC
-_start:
-	cli
-	movl $0x80000000, %ebx /* configuration address of 00:00.0 */
-find:
-	movl %ebx, %eax
-	movw $0xcf8, %dx
-	outl %eax, %dx
-	movw $0xcfc, %dx
-	inl %dx, %eax
-	cmpl $ID, %eax
-	je found
-	addl $0x800, %ebx
-	cmpl $0x80010000, %ebx
-	jb find
+missing:
 	movl $2, NOTE /* no such device */
 	hlt
 found:
@@ -67,14 +50,3 @@ count:
 wait:
 	loop wait
 	jmp count
-
-/* %eax: configuration register %ecx of the device at %ebx; %dx: the data port */
-config:
-	movl %ebx, %eax
-	orl %ecx, %eax
-	movw $0xcf8, %dx
-	outl %eax, %dx
-	movw $0xcfc, %dx
-	inl %dx, %eax
-	ret
-	.section .note.GNU-stack, "", @progbits
