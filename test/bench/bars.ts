@@ -5,7 +5,8 @@ import { agentRatio } from '../agent/bench.ts';
 import { playedSpeed } from '../play/speed.ts';
 import { crashes, isGood, prepareCrash, victims } from '../recorder/crash.ts';
 import { type Cost, drained, median, recorded, straced, unrecorded } from './cost.ts';
-import { accessCosts, payloadCosts } from './store.ts';
+import { payloadCosts } from './payload.ts';
+import { accessCosts } from './store.ts';
 
 export interface Bar {
   readonly bar: string;

@@ -1,6 +1,6 @@
 // Measures vfio-rr beside the tools it is compared with, and how its cost grows, and writes both into
 // docs/performance.md and docs/performance.svg.   npm run bench:report [-- PART …] [-- --most EVENTS]
-// Parts: standin, lab (boots the lab kernel), qemu (in the lab too), scale. Without any: all. What was measured stays in
+// Parts: bars, standin, lab (boots the lab kernel), qemu (in the lab too), scale. Without any: all. What was measured stays in
 // test/bench/build/results, so that one part can be measured anew; the part `again` measures nothing.
 
 import { spawnSync } from 'node:child_process';
@@ -8,6 +8,8 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bundle } from '../vm/bundle.ts';
+import type { Bar } from './bars.ts';
+import type { Profiled } from './bars-profiled.ts';
 import { chart } from './chart.ts';
 import { prepare } from './cost.ts';
 import type { QemuTrace } from './qemu-trace.ts';
@@ -36,6 +38,7 @@ function inLab(name: string, out: string, ...args: string[]): void {
 }
 
 const parts: Readonly<Record<string, (most: string) => void>> = {
+  bars: () => script('bars-profiled', join(results, 'bars.json')),
   standin: () => script('side-by-side', join(results, 'standin.json')),
   lab: () => inLab('side-by-side', 'lab.json', '--device', EDU, '--rounds', '8000', '--turns', '3'),
   qemu: () => inLab('qemu-trace', 'qemu.json', EDU),
@@ -59,6 +62,36 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
 function keptOf(r: Row): string {
   if (r.kept === null || r.kept === undefined) return '–';
   return r.kept === r.calls ? 'all' : `${number(r.kept)} of ${number(r.calls ?? 0)}`;
+}
+
+const fixed = (n: number | null): string => (n === null ? 'not measured' : n.toFixed(2));
+const verdict = (b: Bar): string => (b.holds === null ? '–' : b.holds ? 'yes' : 'no');
+
+function barred(result: Profiled): string {
+  const reached = table(
+    ['bar', 'measured', 'to reach', 'reached'],
+    result.bars.map((b) => [b.bar, fixed(b.ratio), b.reach, verdict(b)]),
+  );
+  const functions = result.instructions.map(([sort, by]) => [
+    sort,
+    String(Math.round(by.reduce((sum, [, n]) => sum + n, 0))),
+    by.map(([name, n]) => `${name} ${Math.round(n)}`).join(', '),
+  ]);
+  const instructions = table(['call', 'instructions', 'in'], functions);
+  const payload = result.payload
+    ? table(
+        ['payloads of 64 KiB stored', '% of the time'],
+        result.payload.map(([place, percent]) => [place, percent.toFixed(0)]),
+      )
+    : 'There is no perf here to tell where storing payloads spends its time.';
+  const { kernel, processor, syscall } = result;
+  return [
+    `${processor}, kernel ${kernel}; a bare system call (FIONREAD) takes ${Math.round(syscall)} ns.`,
+    reached,
+    "The interposer's own instructions for one recorded call, by valgrind:",
+    instructions,
+    payload,
+  ].join('\n\n');
 }
 
 function besides(result: SideBySide): string {
@@ -126,18 +159,20 @@ function write(): void {
   let page = readFileSync(path, 'utf8');
   const [standin, lab] = [read<SideBySide>('standin'), read<SideBySide>('lab')];
   const [traced, grown] = [read<QemuTrace>('qemu'), read<Scale>('scale')];
+  const bars = read<Profiled>('bars');
+  if (bars) page = place(page, 'bars', barred(bars));
   if (standin) page = place(page, 'standin', besides(standin));
   if (lab) page = place(page, 'lab', besides(lab));
   if (traced) page = place(page, 'qemu', qemu(traced));
   if (grown) page = place(page, 'scale', scale(grown));
   writeFileSync(path, page);
-  const bars = standin?.rows.filter((r) => r.wall !== undefined) ?? [];
-  if (bars.length > 0)
+  const shown = standin?.rows.filter((r) => r.wall !== undefined) ?? [];
+  if (shown.length > 0)
     writeFileSync(
       join(root, 'docs/performance.svg'),
       chart(
         'ns a call on a stand-in device',
-        bars.map((r) => ({ name: r.tool, value: r.wall ?? 0 })),
+        shown.map((r) => ({ name: r.tool, value: r.wall ?? 0 })),
       ),
     );
 }

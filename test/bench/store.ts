@@ -1,4 +1,4 @@
-// What draining costs: a batch of the extension against one row at a time, bytes on disk, payloads against lz4 alone.
+// What draining costs: a batch of the extension against one row at a time, bytes on disk.
 
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,11 +9,10 @@ import { shrink } from '../../recorder/ending.ts';
 import { describe } from '../../recorder/finish.ts';
 import { recordFlags, SEGMENT_SIZE, vrr_record, wheres } from '../../schema/event.ts';
 import { createTrace, setJournal } from '../../traces/create.ts';
-import { pack } from '../../traces/pack.ts';
 import { encode, made, type Record, writeRing } from '../rings/ring-file.ts';
 
 /** Numbers that are the same on every run. */
-function generator(seed: number): () => number {
+export function generator(seed: number): () => number {
   let a = seed;
   return () => {
     a = (Math.imul(a, 1664525) + 1013904223) >>> 0;
@@ -21,7 +20,7 @@ function generator(seed: number): () => number {
   };
 }
 
-const opened: Record = {
+export const opened: Record = {
   op: 'open',
   enter: 10,
   ret: 5,
@@ -52,7 +51,7 @@ function accesses(count: number): Record[] {
   return records;
 }
 
-function cpu(work: () => void): number {
+export function cpu(work: () => void): number {
   const before = process.cpuUsage();
   work();
   const { user, system } = process.cpuUsage(before);
@@ -66,8 +65,11 @@ interface Drained {
   readonly bytes: number;
 }
 
-function drainInto(folder: string, records: readonly Record[], segmentSize: number): Drained {
-  const ring = writeRing('/dev/shm', [{ pid: 2, tid: 2, records }], segmentSize);
+export const ringOf = (records: readonly Record[], segmentSize: number): string =>
+  writeRing('/dev/shm', [{ pid: 2, tid: 2, records }], segmentSize);
+
+/** Empties the ring into a trace, and removes it. */
+export function drainInto(folder: string, ring: string): Drained {
   const path = join(folder, 'drained.vrr');
   rmSync(path, { force: true });
   const db = createTrace(path);
@@ -149,67 +151,12 @@ export function accessCosts(count: number, rounds: number): StoreCost[] {
   try {
     const records = accesses(count);
     return Array.from({ length: rounds }, () => {
-      const d = drainInto(folder, records, SEGMENT_SIZE);
+      const d = drainInto(folder, ringOf(records, SEGMENT_SIZE));
       return {
         drain: d.ns / d.events,
         rows: rowByRow(folder, records),
         bytes: d.bytes / d.events,
       };
-    });
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
-
-/** A page of structures: a pointer, a counter, flags, a time stamp. lz4 packs it to a fifth or so. */
-function structured(page: Buffer, random: () => number): void {
-  const base = random();
-  for (let at = 0; at < page.length; at += 32) {
-    page.writeUInt32LE((base + at * 2) >>> 0, at);
-    page.writeUInt32LE(0xffff8880, at + 4);
-    page.writeUInt32LE((base >>> 8) + at, at + 8);
-    page.writeUInt32LE(1 << (random() >>> 30), at + 12);
-    page.writeUInt32LE(at % 96 ? 0x17 : random(), at + 16);
-  }
-}
-
-/** Pages as a guest's memory has them: 30 % zero, 40 % structured, 30 % random. */
-function mixed(bytes: number, random: () => number): Buffer {
-  const buffer = Buffer.alloc(bytes);
-  for (let page = 0; page < bytes; page += 4096) {
-    const sort = (random() >>> 8) % 10;
-    if (sort < 3) continue;
-    if (sort < 7) structured(buffer.subarray(page, page + 4096), random);
-    else for (let at = page; at < page + 4096; at += 4) buffer.writeUInt32LE(random(), at);
-  }
-  return buffer;
-}
-
-/** Bytes per ns of processor time: payloads through the drain, and lz4 alone on the same bytes. */
-export function payloadCosts(total: number, length: number, rounds: number): { stored: number; lz4: number }[] {
-  const folder = mkdtempSync(join(tmpdir(), 'vfio-rr-bench-'));
-  try {
-    const random = generator(2);
-    const blocks = Array.from({ length: total / length }, () => mixed(length, random));
-    const records: Record[] = [
-      { ...opened, value: made(1, 'data') },
-      ...blocks.map(
-        (bytes, i): Record => ({
-          op: 'read',
-          enter: 1000 * (i + 1),
-          ret: length,
-          b: length,
-          fd: 5,
-          handle: 1,
-          chunks: [{ where: wheres.ARG, phase: 'OUT', bytes }],
-        }),
-      ),
-    ];
-    return Array.from({ length: rounds }, () => {
-      const lz4 = cpu(() => {
-        for (const block of blocks) pack(block);
-      });
-      return { lz4: total / lz4, stored: total / drainInto(folder, records, 4 << 20).ns };
     });
   } finally {
     rmSync(folder, { recursive: true });
