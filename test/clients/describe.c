@@ -4,7 +4,6 @@
 #include "device.h"
 
 #include <linux/pci_regs.h>
-#include <string.h>
 
 int main(int argc, char **argv)
 {
@@ -13,11 +12,7 @@ int main(int argc, char **argv)
 	client_start();
 	if (argc < 3)
 		give_up("describe group|cdev NAME");
-	device_find(&d, argv[2]);
-	if (!strcmp(argv[1], "cdev"))
-		device_open_cdev(&d);
-	else
-		device_open_group(&d);
+	device_open(&d, argv[1], argv[2]);
 	device_describe(&d);
 	if (d.size[VFIO_PCI_CONFIG_REGION_INDEX])
 		for (unsigned at = 0; at < PCI_STD_HEADER_SIZEOF; at += 4)

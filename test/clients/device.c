@@ -148,6 +148,15 @@ void device_open_cdev(struct device *d)
 	}
 }
 
+void device_open(struct device *d, const char *how, const char *name)
+{
+	device_find(d, name);
+	if (!strcmp(how, "cdev"))
+		device_open_cdev(d);
+	else
+		device_open_group(d);
+}
+
 void device_describe(struct device *d)
 {
 	struct vfio_device_info info = {.argsz = sizeof(info)};

@@ -23,6 +23,8 @@ struct device {
 void device_find(struct device *d, const char *name);
 void device_open_group(struct device *d);
 void device_open_cdev(struct device *d);
+/* Finds it and opens it by its group, or by its cdev when HOW is "cdev". */
+void device_open(struct device *d, const char *how, const char *name);
 /* GET_INFO, every GET_REGION_INFO and GET_IRQ_INFO. */
 void device_describe(struct device *d);
 /* Everything is closed, in the order in which a tidy program does it. */

@@ -161,3 +161,22 @@ void edu_reset(struct device *d)
 	expect("VFIO_DEVICE_GET_INFO with argsz 4", ioctl(d->fd, VFIO_DEVICE_GET_INFO, &info), EINVAL);
 	expect("an unknown request", ioctl(d->fd, _IO(VFIO_TYPE, VFIO_BASE + 99), &info), ENOTTY);
 }
+
+void edu_session(struct device *d)
+{
+	int irq;
+
+	device_describe(d);
+	edu_config_space(d);
+	edu_registers(d);
+	edu_intx(d);
+	irq = edu_msi(d);
+	edu_factorial(d, irq);
+	edu_dma(d, irq);
+	edu_mapping_errors(d);
+	expect("VFIO_DEVICE_SET_IRQS MSI off", irq_action(d, VFIO_PCI_MSI_IRQ_INDEX, VFIO_IRQ_SET_ACTION_TRIGGER, 0),
+	       0);
+	close(irq);
+	edu_reset(d);
+	device_close(d);
+}

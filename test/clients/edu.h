@@ -35,4 +35,6 @@ void edu_factorial(struct device *d, int irq);
 void edu_dma(struct device *d, int irq);
 void edu_mapping_errors(struct device *d);
 void edu_reset(struct device *d);
+/* All of these, of a device that was opened; closes it. */
+void edu_session(struct device *d);
 #endif

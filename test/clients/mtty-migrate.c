@@ -260,11 +260,7 @@ int main(int argc, char **argv)
 	client_start();
 	if (argc < 3)
 		give_up("mtty-migrate group|cdev UUID");
-	device_find(&d, argv[2]);
-	if (!strcmp(argv[1], "cdev"))
-		device_open_cdev(&d);
-	else
-		device_open_group(&d);
+	device_open(&d, argv[1], argv[2]);
 	device_describe(&d);
 	features(&d);
 	expect_state(&d, STATE(RUNNING));

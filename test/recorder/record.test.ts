@@ -1,3 +1,4 @@
+// timeout: 240
 // `record` as its user sees it: status, signals, streams, refusals, and a trace that says what happened.
 
 import * as assert from 'node:assert/strict';
