@@ -16,10 +16,10 @@ interface Machine {
 }
 const uuid = (n: number): string => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
 /** Device memory that is small enough for a small trace, and more than one segment. */
-const SMALL = 'memory=8192,dataSize=8192';
+const memory = (bytes: number): string => `memory=${bytes},dataSize=8192`;
 const machines: Readonly<Record<string, Machine>> = {
-  v1: { profile: `v1-edu,${SMALL}`, uuids: [uuid(1)] },
-  'v1-two': { profile: `v1-ndma,${SMALL}`, uuids: [uuid(1), uuid(2)] },
+  v1: { profile: `v1-edu,${memory(8192)}`, uuids: [uuid(1)] },
+  'v1-two': { profile: `v1-ndma,${memory(4096)}`, uuids: [uuid(1), uuid(2)] },
 };
 const SCRUB = fileURLToPath(new URL('../golden/scrub.ts', import.meta.url));
 const NOTE = 0x6000;
