@@ -31,7 +31,8 @@ function record(s: Scenario, acts: readonly Act[], dir: string, name: string): P
   writeFileSync(script, lines.map((l) => `${l.text}\n`).join(''));
   const devices = s.devices.flatMap((d) => ['--emulate', `${d.profile}:${d.name}@${d.group}`]);
   const program = [join(here, 'build/script'), script, dir];
-  const args = [cli, 'play', ...devices, '--record', join(dir, `${name}.vrr`), '--', ...program];
+  const recorded = ['--record', join(dir, `${name}.vrr`), ...(s.mmio ? ['--mmio', s.mmio] : [])];
+  const args = [cli, 'play', ...devices, ...recorded, '--', ...program];
   const env = { ...process.env, LD_PRELOAD: join(here, 'build/liar.so') };
   return new Promise((resolve) => {
     execFile(process.execPath, args, { env, timeout: LIMIT }, (_error, stdout, stderr) => {
@@ -62,7 +63,7 @@ if (!existsSync(cli) || !existsSync(join(root, 'native/build/libvfio-rr-play.so'
 else {
   execFileSync('make', ['-s', '-C', here]);
   const dir = mkdtempSync(join(tmpdir(), 'played-'));
-  const chosen = scenarios.filter((s) => !s.emulatedOnly && (!rule || s.rule === rule));
+  const chosen = scenarios.filter((s) => !rule || s.rule === rule);
   const reports = new Map<Scenario, Promise<CheckReport>>();
   const lanes = Array.from({ length: AT_ONCE }, () => Promise.resolve<unknown>(undefined));
   for (const [i, s] of chosen.entries()) {

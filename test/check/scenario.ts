@@ -112,8 +112,6 @@ export interface Scenario {
   /** A second recording that is checked together with it. */
   readonly destination?: readonly Act[];
   readonly precedence?: string;
-  /** Why a recorded program cannot show it. */
-  readonly emulatedOnly?: string;
   /** How mapped regions are recorded; hide unless said. */
   readonly mmio?: 'hide' | 'trap' | 'pass';
 }

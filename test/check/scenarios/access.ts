@@ -132,13 +132,7 @@ export const access: Scenario[] = [
     finds: [],
   },
   {
-    ...{
-      ...base,
-      rule: 'R68',
-      name: 'a load in low power',
-      mmio: 'trap',
-      emulatedOnly: 'play records without --mmio=trap',
-    },
+    ...{ ...base, rule: 'R68', name: 'a load in low power', mmio: 'trap' },
     acts: [...regions, low('LOW_POWER_ENTRY'), mmap('d', 'bar', BAR2, 0, 65536), load('bar', 0, 4)],
     finds: [{ rule: 'R68', says: /in low power/ }],
   },
