@@ -48,6 +48,19 @@ function usageError(message: string): TraceError {
   return new TraceError('USAGE', text.includes('--help') ? text : `${text}; see --help`);
 }
 
+/** As yargs hands them to a check. */
+interface Kinds {
+  readonly [kind: string]: readonly string[] | undefined;
+}
+
+/** yargs makes a list of an option's values; only some options mean one. */
+function refuseRepeated(argv: Record<string, unknown>, kinds: Kinds): true {
+  const lists = ['_', '--', ...(kinds.array ?? [])];
+  const key = Object.keys(argv).find((k) => Array.isArray(argv[k]) && !lists.includes(k));
+  if (key !== undefined) throw new TraceError('USAGE', `--${key} is given more than once`);
+  return true;
+}
+
 function report(error: unknown): void {
   if (error instanceof TraceError) {
     io.err(`vfio-rr: ${error.message}\n`);
@@ -66,6 +79,7 @@ const parser = yargs(process.argv.slice(2))
   .completion('completion', 'Print a shell completion script')
   .demandCommand(1, 'name a command; `vfio-rr --help` lists them')
   .strict()
+  .check((argv, kinds) => refuseRepeated(argv, kinds as unknown as Kinds), true)
   .wrap(Math.min(io.columns, 120))
   .fail((message, error) => {
     throw error && error.name !== 'YError' ? error : usageError(message ?? error?.message);
