@@ -18,6 +18,7 @@ export interface Cell {
 }
 
 export const STOCK = ['6.1', '6.12', '7.2', 'lab'] as const;
+export const isStock = (kernel: string): boolean => (STOCK as readonly string[]).includes(kernel);
 
 /** What `devices` in a trace's context says of each (recorder/). */
 interface Described {
@@ -34,7 +35,7 @@ const id = (x: unknown): number => (typeof x === 'number' ? x : Number.parseInt(
 export function cellsOf(trace: Trace, kernels: readonly string[], arguments_: readonly string[]): Cell[] {
   if (kernels.length === 0) throw new TraceError('USAGE', 'name kernels with --kernels, such as 6.1,6.12,7.2');
   for (const k of kernels) {
-    if (!(STOCK as readonly string[]).includes(k) && !existsSync(k)) {
+    if (!isStock(k) && !existsSync(k)) {
       throw new TraceError('USAGE', `kernel "${k}" is neither one of ${STOCK.join(', ')} nor a file`);
     }
   }

@@ -1,7 +1,7 @@
 // vfio-rr matrix TRACE --kernels …
 
 import type { CommandModule } from 'yargs';
-import { exitCodes } from '../../schema/errors.ts';
+import { exitCodes, TraceError } from '../../schema/errors.ts';
 import type { Io } from '../../traces/io.ts';
 import { STOCK } from './cells.ts';
 import { listCells, runMatrix } from './matrix.ts';
@@ -17,8 +17,15 @@ interface MatrixArguments {
   output: string | undefined;
   jobs: number;
   limit: number;
+  force: boolean;
   json: boolean;
 }
+
+const whole = (name: string, least: number) => (n: number) => {
+  if (!Number.isInteger(n) || n < least)
+    throw new TraceError('USAGE', `--${name} takes a whole number, ${least} or more`);
+  return n;
+};
 
 export const matrixCommand = (io: Io): CommandModule<object, MatrixArguments> => ({
   command: 'matrix <trace>',
@@ -46,10 +53,14 @@ export const matrixCommand = (io: Io): CommandModule<object, MatrixArguments> =>
         describe: 'leave out CALL:FIELD; * stands for anything',
       })
       .option('list', { type: 'boolean', default: false, describe: 'only list the cells, as JSON lines' })
-      .option('cell', { type: 'number', describe: 'run only this cell, by its number in --list' })
+      .option('cell', {
+        ...{ type: 'number', requiresArg: true, coerce: whole('cell', 0) },
+        describe: 'run only this cell, by its number in --list',
+      })
       .option('output', { alias: 'o', type: 'string', describe: 'directory for the result traces' })
-      .option('jobs', { type: 'number', default: 2, describe: 'cells at once' })
-      .option('limit', { type: 'number', default: 150, describe: 'seconds for each' })
+      .option('jobs', { type: 'number', default: 2, coerce: whole('jobs', 1), describe: 'cells at once' })
+      .option('limit', { type: 'number', default: 150, coerce: whole('limit', 1), describe: 'seconds for each' })
+      .option('force', { type: 'boolean', default: false, describe: 'overwrite results in the output directory' })
       .option('json', { type: 'boolean', default: false, describe: 'print the table as JSON' })
       .example('$0 matrix run.vrr --kernels 6.1,6.12,7.2', 'a table of what differs')
       .example('$0 matrix run.vrr --kernels 6.1,7.2 --cell $SLURM_ARRAY_TASK_ID -o out', 'one cell of a batch system'),
@@ -67,6 +78,7 @@ export const matrixCommand = (io: Io): CommandModule<object, MatrixArguments> =>
       out: argv.output ?? null,
       jobs: argv.jobs,
       limit: argv.limit,
+      force: argv.force,
       onCell: (r) => io.err(`${r.cell.kernel}: ${r.problem ? 'no result' : 'replayed'}\n`),
     });
     io.out(argv.json ? `${JSON.stringify(table, null, 2)}\n` : tableText(table));

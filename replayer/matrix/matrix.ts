@@ -1,12 +1,12 @@
 // One trace on several kernels.
 
-import { mkdtempSync } from 'node:fs';
+import { existsSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TraceError } from '../../schema/errors.ts';
 import type { Mask } from '../../traces/diff/masks.ts';
 import { openTrace } from '../../traces/trace.ts';
-import { type CellResult, runCell } from './boot.ts';
+import { type CellResult, RESULT, runCell } from './boot.ts';
 import { type Cell, cellsOf } from './cells.ts';
 import { type Table, tableOf } from './table.ts';
 
@@ -24,6 +24,8 @@ export interface MatrixOptions {
   readonly jobs: number;
   /** Seconds for each. */
   readonly limit: number;
+  /** Overwrite results that are there. */
+  readonly force: boolean;
   readonly onCell: (result: CellResult) => void;
 }
 
@@ -41,11 +43,14 @@ export async function runMatrix(options: MatrixOptions): Promise<Table> {
   const cells = options.cell === null ? all : all.filter((c) => c.index === options.cell);
   if (cells.length === 0) throw new TraceError('USAGE', `there is no cell ${options.cell}; --list shows them`);
   const out = options.out ?? mkdtempSync(join(tmpdir(), 'vfio-rr-matrix-'));
+  const folder = (cell: Cell): string => join(out, String(cell.index));
+  for (const result of cells.map((c) => join(folder(c), RESULT)))
+    if (!options.force && existsSync(result)) throw new TraceError('USAGE', `${result} exists; --force overwrites it`);
   const results: CellResult[] = [];
   const queue = [...cells];
   const worker = async (): Promise<void> => {
     for (let cell = queue.shift(); cell; cell = queue.shift()) {
-      const result = await runCell(cell, options.trace, join(out, String(cell.index)), options.limit);
+      const result = await runCell(cell, options.trace, folder(cell), options.limit);
       results.push(result);
       options.onCell(result);
     }

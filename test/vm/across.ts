@@ -97,7 +97,17 @@ async function matrix(path: string, jobs: number): Promise<void> {
   const out = mkdtempSync(join(tmpdir(), 'vfio-rr-matrix-'));
   try {
     const table = await runMatrix({
-      ...{ trace: path, kernels: ['6.1', '6.12', '7.2'], devices: [], masks: [], cell: null, out, jobs, limit: 150 },
+      ...{
+        trace: path,
+        kernels: ['6.1', '6.12', '7.2'],
+        devices: [],
+        masks: [],
+        cell: null,
+        out,
+        jobs,
+        limit: 150,
+        force: false,
+      },
       onCell: () => undefined,
     });
     const told = `\n${tableText(table)}`;

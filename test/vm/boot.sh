@@ -53,11 +53,11 @@ timeout "$limit" qemu-system-x86_64 \
   -M q35,accel=tcg,kernel-irqchip=split -cpu max -smp "${SMP:-1}" -m "${MEM:-2048}" \
   -display none -no-reboot -nic none -monitor none -serial file:"$out/console" -serial stdio \
   -kernel "$image" "${initrd[@]}" \
-  -append "console=ttyS0 quiet panic=-1 no_timer_check intel_iommu=on root=rootfs rootfstype=9p rootflags=trans=virtio,version=9p2000.L,msize=524288,cache=loose ro init=$here/init.sh" \
+  -append "console=ttyS0 panic=-1 no_timer_check intel_iommu=on root=rootfs rootfstype=9p rootflags=trans=virtio,version=9p2000.L,msize=524288,cache=loose ro init=$here/init.sh" \
   -device intel-iommu,intremap=on,caching-mode=on \
   -virtfs local,path=/,mount_tag=rootfs,security_model=none,multidevs=remap \
   -virtfs local,path="$out",mount_tag=out,security_model=none \
   -device edu,addr=04.0 "${extra[@]}" </dev/null || status=$?
 [ "$status" = 124 ] && { echo "boot.sh: not done after $limit s" >&2; exit 124; }
-[ -s "$out/rc" ] || { tail -n 15 "$out/console" >&2; echo "boot.sh: the guest died" >&2; exit 125; }
+[ -s "$out/rc" ] || { tail -n 15 "$out/console" >&2 || true; echo "boot.sh: the guest died" >&2; exit 125; }
 exit "$(cat "$out/rc")"
