@@ -45,7 +45,7 @@ const lossTexts: Readonly<Record<string, readonly ['lost' | 'missed', string, st
   unreadable: [
     'lost',
     'structures',
-    'the program was started under a seccomp filter, where memory that may not be there cannot be looked at',
+    'their memory could not be looked at: the program was started under a seccomp filter, or ptrace does not reach it',
   ],
   damaged: ['lost', 'streams', 'the ring file is damaged there'],
 };

@@ -113,7 +113,7 @@ export const losses = {
   PAUSED: 8, // calls made while recording was stopped (`ctl stop`)
   DMA_LIMIT: 9, // pages of DMA memory that were not looked at (--dma-limit)
   DMA_GONE: 10, // pages of DMA memory that could not be read
-  UNREADABLE: 11, // memory not looked at, since no fault handler may be installed under a seccomp filter
+  UNREADABLE: 11, // memory not looked at: no fault handler may be installed under a seccomp filter, or ptrace reached none
 } as const;
 
 /** Points at which DMA memory is looked at; `ret` of a dma record. */

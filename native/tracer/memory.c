@@ -3,8 +3,14 @@
  *
  * Addresses of our own (the coroutines' stacks, the ring, our image) are told from the program's by where they lie:
  * the large ones at places that the kernel gives nobody unasked, the image at a random one.
+ *
+ * /proc/PID/mem and not process_vm_readv(): that takes CONFIG_CROSS_MEMORY_ATTACH, which small kernels lack, and asks
+ * for permission at each call.
  */
 #include "interposer/guard.h"
+
+#include <fcntl.h>
+#include <stdio.h>
 
 #include "tracer.h"
 
@@ -22,9 +28,30 @@ static bool ours(const void *p)
 	       within(p, __builtin_frame_address(0), 1 << 20);
 }
 
+int *tracer_memory;
+unsigned tracer_missed;
+
+void tracer_open_memory(void)
+{
+	char path[64];
+	if (*tracer_memory >= 0)
+		close(*tracer_memory);
+	snprintf(path, sizeof path, "/proc/%d/mem", tracer_pid);
+	*tracer_memory = open64(path, O_RDWR | O_CLOEXEC);
+}
+
+/* Bytes copied; 0 where there is nothing at the address, and as long as the process has no memory that we may have. */
+static size_t copy(void *own, uint64_t at, size_t n, bool out)
+{
+	if (*tracer_memory < 0)
+		tracer_open_memory();
+	ssize_t done =
+		out ? pwrite64(*tracer_memory, own, n, (off64_t)at) : pread64(*tracer_memory, own, n, (off64_t)at);
+	return done > 0 ? (size_t)done : 0;
+}
+
 size_t guard_copy(void *to, const void *from, size_t n)
 {
-	struct iovec local, remote;
 	bool out = !ours(to);
 
 	if (!n)
@@ -33,11 +60,9 @@ size_t guard_copy(void *to, const void *from, size_t n)
 		memcpy(to, from, n);
 		return 0;
 	}
-	local = (struct iovec){out ? (void *)(uintptr_t)from : to, n};
-	remote = (struct iovec){out ? to : (void *)(uintptr_t)from, n};
-	ssize_t done = out ? process_vm_writev(tracer_pid, &local, 1, &remote, 1, 0)
-			   : process_vm_readv(tracer_pid, &local, 1, &remote, 1, 0);
-	return done < 0 ? n : n - (size_t)done;
+	size_t done = out ? copy((void *)(uintptr_t)from, (uintptr_t)to, n, true) : copy(to, (uintptr_t)from, n, false);
+	tracer_missed += !done;
+	return n - done;
 }
 
 bool guard_touch(void *page)

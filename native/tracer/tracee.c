@@ -1,6 +1,7 @@
 #include "tracee.h"
 
 #include <dirent.h>
+#include <linux/vfio.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -141,6 +142,7 @@ static void become(struct tracee *t)
 	tracee_self = &t->self;
 	tracee_fds = t->process->table;
 	tracer_pid = t->tid;
+	tracer_memory = &t->process->memory;
 	process_pid = (uint32_t)t->process->pid;
 }
 
@@ -177,6 +179,7 @@ static struct process *new_process(pid_t pid)
 	}
 	p->pid = pid;
 	p->table = table;
+	p->memory = -1;
 	return p;
 }
 
@@ -219,6 +222,8 @@ void tracee_remove(struct tracee *t)
 		free_stacks[stacks_free++] = (unsigned)((t->stack - tracer_stacks) / STACK);
 	if (t->process && --t->process->threads == 0) {
 		munmap(t->process->table, sizeof *t->process->table);
+		if (t->process->memory >= 0)
+			close(t->process->memory);
 		free(t->process);
 	}
 	if (current == t)
@@ -242,6 +247,7 @@ void tracee_executed(struct tracee *t)
 
 	read_exe(t->process);
 	become(t);
+	tracer_open_memory();
 	tracee_note(t, VRR_OP_PROCESS, (uint64_t)t->process->pid, (uint64_t)getpid(), 0, t->process->exe);
 	for (int fd = 0; fd <= fds_top; fd++)
 		if (fds_get(fd) && !process_link(fd, target))
@@ -282,6 +288,10 @@ bool tracee_concerns(const struct tracee *t)
 	case SYS_close:
 	case SYS_dup:
 	case SYS_fcntl:
+		break;
+	case SYS_ioctl:
+		if (_IOC_TYPE(t->arguments[1]) == VFIO_TYPE || _IOC_TYPE(t->arguments[1]) == VRR_KVM_TYPE)
+			return true;
 		break;
 	default:
 		return true;
@@ -328,12 +338,14 @@ enum call tracee_enter(struct tracee *t)
 	}
 	become(t);
 	t->call = CALL_NONE;
+	tracer_missed = 0;
 	getcontext(&t->context);
 	t->context.uc_stack.ss_sp = t->stack;
 	t->context.uc_stack.ss_size = STACK;
 	t->context.uc_link = NULL;
 	makecontext(&t->context, run, 0);
 	swapcontext(&loop, &t->context);
+	t->missed = tracer_missed;
 	return t->call;
 }
 
@@ -341,6 +353,10 @@ void tracee_leave(struct tracee *t, long result)
 {
 	become(t);
 	t->result = result;
+	tracer_missed = t->missed;
 	swapcontext(&loop, &t->context);
 	t->call = CALL_NONE;
+	/* A call that failed may have been given a place where nothing is, and then nothing is lost. */
+	if (tracer_missed && (result >= 0 || t->process->memory < 0))
+		ring_lost(VRR_LOSS_UNREADABLE, tracer_missed);
 }

@@ -21,6 +21,7 @@ struct process {
 	pid_t pid;
 	int threads;
 	uint32_t (*table)[FDS_MAX];
+	int memory; /* /proc/PID/mem; -1: not open */
 	char exe[256];
 };
 enum call { CALL_NONE, CALL_RESTS, CALL_DONE };
@@ -29,6 +30,7 @@ struct tracee {
 	struct process *process; /* NULL: its parent has not told of it yet */
 	enum call call;
 	long nr, arguments[6], result;
+	unsigned missed;    /* of the call: copies of which nothing could be had */
 	struct thread self; /* its streams */
 	ucontext_t context;
 	char *stack;
