@@ -129,12 +129,18 @@ function nameDevices(db: Database.Database): Record<string, Device> {
   return devices;
 }
 
-function awayTexts(db: Database.Database, away: Links['away']): string[] {
+/** So many descriptors that went away are named one by one. */
+const AWAY_NAMED = 16;
+
+function awayTexts(db: Database.Database, away: Links['away']): { detail: string; count: number }[] {
   const name = db.prepare('SELECT coalesce(name, path, id) FROM handle WHERE id = ?').pluck();
-  return away.map(
-    ({ event, handle }) =>
-      `${name.get(handle) ?? handle} went over a socket to a process that is not recorded (event ${event}): what is done with it there is not in the trace`,
-  );
+  const named = away.slice(0, AWAY_NAMED).map(({ event, handle }) => ({
+    detail: `${name.get(handle) ?? handle} went over a socket to a process that is not recorded (event ${event}): what is done with it there is not in the trace`,
+    count: 1,
+  }));
+  const more = away.slice(AWAY_NAMED);
+  const detail = `more went over sockets to processes that are not recorded (events ${more[0]?.event} to ${more.at(-1)?.event})`;
+  return more.length > 0 ? [...named, { detail, count: more.length }] : named;
 }
 
 /** All but `state`, in one transaction. Adds to the losses what bypassed the trace. */
@@ -149,11 +155,11 @@ export function describe(db: Database.Database, losses: Loss[]): Counts {
     const context = db.prepare('INSERT OR REPLACE INTO context VALUES (?, ?)');
     const devices = nameDevices(db);
     const seen = new Set(losses.map((l) => l.detail));
-    const miss = (what: string, detail: string): void => {
-      if (!seen.has(detail)) losses.push({ what, count: 1, detail, kind: 'missed' });
+    const miss = (what: string, detail: string, count = 1): void => {
+      if (!seen.has(detail)) losses.push({ what, count, detail, kind: 'missed' });
     };
     for (const detail of interrupts.store()) miss('eventfd', detail);
-    for (const detail of awayTexts(db, away)) miss('descriptor', detail);
+    for (const { detail, count } of awayTexts(db, away)) miss('descriptor', detail, count);
     context.run('host', encoder.encode(describeHost()));
     if (Object.keys(devices).length > 0) context.run('devices', encoder.encode(devices));
     return putCounts(db, losses, { ...countCalls(db), missed: sum('missed'), lost: sum('lost') });

@@ -81,14 +81,25 @@ function passedBy(db: Database.Database, op: number, phase: number, kinds: Reado
 
 /** First sent, first received, by kind: a socket keeps its messages' order, and each end sees its own. Returns what nobody received. */
 function linkPassed(sent: readonly Passed[], received: readonly Passed[], alias: Map<number, number>): Passed[] {
-  const waiting = [...sent];
-  for (const r of received) {
-    const at = waiting.findIndex((s) => s.kind === r.kind && s.handle !== r.handle);
-    if (at < 0) continue;
-    const [found] = waiting.splice(at, 1);
-    if (found && !alias.has(r.handle)) alias.set(r.handle, found.handle);
+  const byKind = new Map<number, { list: Passed[]; first: number }>();
+  for (const s of sent) {
+    const queue = byKind.get(s.kind) ?? { list: [], first: 0 };
+    queue.list.push(s);
+    byKind.set(s.kind, queue);
   }
-  return waiting;
+  const arrived = new Set<Passed>();
+  for (const r of received) {
+    const queue = byKind.get(r.kind);
+    if (!queue) continue;
+    while (arrived.has(queue.list[queue.first] as Passed)) queue.first++;
+    let at = queue.first;
+    for (let s = queue.list[at]; s && (arrived.has(s) || s.handle === r.handle); ) s = queue.list[++at];
+    const found = queue.list[at];
+    if (!found) continue;
+    arrived.add(found);
+    if (!alias.has(r.handle)) alias.set(r.handle, found.handle);
+  }
+  return sent.filter((s) => !arrived.has(s));
 }
 
 /** Descriptor tables of all processes, event by event. */

@@ -365,7 +365,7 @@ static int passing(void)
 }
 
 /* To a process that nobody records, or that never looks. */
-static int sending(void)
+static int sending(int times)
 {
 	int device = device_open(), pair[2];
 	socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
@@ -377,7 +377,8 @@ static int sending(void)
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(4);
 	memcpy(CMSG_DATA(c), &device, 4);
-	printf("%zd\n", sendmsg(pair[0], &m, 0));
+	while (times-- > 0)
+		printf("%zd\n", sendmsg(pair[0], &m, 0));
 	return 0;
 }
 
@@ -612,7 +613,7 @@ int main(int argc, char **argv)
 	SCENE("confined-exec", confined_exec(argv, false))
 	SCENE("executed", confined_exec(argv, true))
 	SCENE("passing", passing())
-	SCENE("sending", sending())
+	SCENE("sending", sending(argc > 2 ? atoi(argv[2]) : 1))
 	SCENE("interrupts", interrupts())
 	SCENE("migration", migration())
 	SCENE("jumps", jumps())

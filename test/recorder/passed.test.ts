@@ -18,13 +18,13 @@ test.before(() => {
 });
 test.after(() => rmSync(folder, { recursive: true, force: true }));
 
-function losses(scene: string): string[] {
-  const path = join(folder, `${scene}.vrr`);
+function losses(...scene: string[]): string[] {
+  const path = join(folder, `${scene.join('-')}.vrr`);
   const env = { ...process.env, LD_PRELOAD: standin };
-  spawnSync('node', [cli, 'record', '-o', path, '--', program, scene], { encoding: 'utf8', timeout: 60_000, env });
+  spawnSync('node', [cli, 'record', '-o', path, '--', program, ...scene], { encoding: 'utf8', timeout: 60_000, env });
   const db = new Database(path, { readonly: true });
   try {
-    return db.prepare("SELECT detail FROM loss WHERE what = 'descriptor'").pluck().all() as string[];
+    return db.prepare("SELECT count || ' ' || detail FROM loss WHERE what = 'descriptor'").pluck().all() as string[];
   } finally {
     db.close();
   }
@@ -34,9 +34,15 @@ test('to a process that is not recorded', () => {
   const [only, ...rest] = losses('sending');
   assert.match(
     only ?? '',
-    /^\S+ went over a socket to a process that is not recorded \(event \d+\): what is done with it there is not in the trace$/,
+    /^1 \S+ went over a socket to a process that is not recorded \(event \d+\): what is done with it there is not in the trace$/,
   );
   assert.equal(rest.length, 0);
+});
+
+test('so many that they are named no more', () => {
+  const all = losses('sending', '40');
+  assert.equal(all.length, 17);
+  assert.match(all[16] ?? '', /^24 more went over sockets to processes that are not recorded \(events \d+ to \d+\)$/);
 });
 
 test.run();
