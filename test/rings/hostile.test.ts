@@ -1,0 +1,92 @@
+// Rings with bytes that no writer wrote: damaged files, or a program that writes where it should not. The drain gives
+// what it can and says that the rest is damaged; it neither crashes nor goes on for ever.
+
+import * as assert from 'node:assert/strict';
+import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'uvu';
+import { Drain, loadRings } from '../../recorder/drain.ts';
+import { ringNumber } from '../../recorder/ring.ts';
+import { TraceError } from '../../schema/errors.ts';
+import { vrr_ring, vrr_segment, wheres } from '../../schema/event.ts';
+import { createTrace } from '../../traces/create.ts';
+import { inline, made, type Record, SEGMENT, type Stream, writeRing } from './ring-file.ts';
+
+const ROUNDS = 120;
+let seed = 7;
+const random = (n: number): number => {
+  seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
+  return (seed >>> 8) % n;
+};
+
+function records(start: number): Record[] {
+  const bytes = Buffer.alloc(48, start);
+  bytes.writeUInt32LE(48, 0);
+  const arg = (phase: 'IN' | 'OUT', goesOn = false) => ({ where: wheres.ARG, phase, bytes, goesOn });
+  return Array.from({ length: 12 }, (_, i): Record => {
+    const enter = start + 40 * i;
+    if (i === 0)
+      return { op: 'open', enter, ret: 5, value: made(1, 'device'), chunks: [{ ...arg('IN'), where: wheres.PATH }] };
+    if (i % 4 === 1) return { op: 'ioctl', enter, a: 0x3b6c, fd: 5, handle: 1, chunks: [arg('IN'), arg('OUT')] };
+    if (i % 4 === 2)
+      return { op: 'read', enter, ret: 48, b: 48, fd: 5, handle: 1, flags: 16, chunks: [arg('OUT', true)] };
+    if (i % 4 === 3) return { op: 'more', enter: enter - 40, a: 1, fd: 5, handle: 1, chunks: [arg('OUT')] };
+    return inline('pread', enter, BigInt(i), 7n);
+  });
+}
+const streams: Stream[] = [1, 2, 3].map((tid) => ({ pid: 1, tid, records: records(10 * tid) }));
+
+/** Writes nonsense into the header, the queue, or what is in use of a segment. */
+function spoil(path: string): void {
+  const fd = openSync(path, 'r+');
+  const header = Buffer.alloc(vrr_ring.size);
+  readSync(fd, header, 0, header.length, 0);
+  const first = Number(ringNumber(header, 'header_size'));
+  for (let i = 1 + random(4); i > 0; i--) {
+    const segment = first + random(3) * SEGMENT;
+    const where = random(10);
+    const at =
+      where === 0
+        ? random(vrr_ring.size + 16)
+        : where < 3
+          ? segment + random(vrr_segment.size)
+          : segment + vrr_segment.size + random(1400);
+    const value = Buffer.alloc(1 + random(8), [0, 0xff, 0x7f, 0x80, random(256)][random(5)]);
+    writeSync(fd, value, 0, value.length, where < 7 ? at & ~7 : at);
+  }
+  closeSync(fd);
+}
+
+test('damaged rings', () => {
+  const seen = { refused: 0, damaged: 0, whole: 0 };
+  for (let round = 0; round < ROUNDS; round++) {
+    const folder = mkdtempSync(join(tmpdir(), 'vfio-rr-rings-'));
+    const db = createTrace(join(folder, 't.vrr'));
+    try {
+      const ring = writeRing(folder, streams);
+      spoil(ring);
+      loadRings(db);
+      const drain = new Drain(db, ring, {
+        payload: (['full', 'hash', 'none'] as const)[round % 3] ?? 'full',
+        ahead: 0,
+      });
+      let steps = 0;
+      while (drain.step('finish') > 0) assert.ok(++steps < 100);
+      const { damaged } = drain.status();
+      drain.close();
+      assert.ok((db.prepare('SELECT count(*) FROM event').pluck().get() as number) < 200);
+      if (damaged) seen.damaged++;
+      else seen.whole++;
+    } catch (error) {
+      if (!(error instanceof TraceError)) throw error;
+      seen.refused++;
+    } finally {
+      db.close();
+      rmSync(folder, { recursive: true });
+    }
+  }
+  assert.ok(seen.damaged > 10 && seen.whole > 10 && seen.refused > 0, JSON.stringify(seen));
+});
+
+test.run();
