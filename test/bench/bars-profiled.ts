@@ -25,7 +25,14 @@ const most = (counted: ReadonlyMap<string, number>): [string, number][] =>
 async function profiled(): Promise<Profiled> {
   prepare();
   const reached: Bar[] = [];
-  for await (const bar of bars({ rounds: 7, calls: 300_000, events: 300_000, payload: 64 << 20, kills: 200 }))
+  for await (const bar of bars({
+    rounds: 7,
+    calls: 300_000,
+    events: 300_000,
+    payload: 64 << 20,
+    judged: 1_000_000,
+    kills: 200,
+  }))
     reached.push(bar);
   const payload = await payloadProfile(64 << 20, 64 << 10);
   return {

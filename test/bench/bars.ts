@@ -2,6 +2,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { agentRatio } from '../agent/bench.ts';
+import { judgingCosts } from '../check/bench.ts';
 import { playedSpeed } from '../play/speed.ts';
 import { crashes, isGood, prepareCrash, victims } from '../recorder/crash.ts';
 import { type Cost, drained, median, recorded, straced, unrecorded } from './cost.ts';
@@ -21,6 +22,8 @@ export interface Plan {
   readonly calls: number;
   readonly events: number;
   readonly payload: number;
+  /** Events of the trace that is judged. */
+  readonly judged: number;
   /** SIGKILLs. */
   readonly kills: number;
 }
@@ -93,6 +96,15 @@ function* replayBars(plan: Plan): Generator<Bar> {
   yield atMost('agent / a C loop of the same calls, CPU', median(ratios), 1.5);
 }
 
+/** Not ratios: processor time and memory that judging a trace may take. */
+function* judgeBars(plan: Plan): Generator<Bar> {
+  const millions = plan.judged / 1e6;
+  for (const { command, seconds, mebibytes } of judgingCosts([plan.judged])) {
+    yield atMost(`${command} of ${millions} million events: CPU seconds`, seconds, 20 * millions);
+    yield atMost(`${command} of ${millions} million events: MB`, mebibytes * 1.048576, 500);
+  }
+}
+
 async function* killBars(plan: Plan): AsyncGenerator<Bar> {
   prepareCrash();
   const points = [];
@@ -109,5 +121,6 @@ export async function* bars(plan: Plan): AsyncGenerator<Bar> {
   yield* storeBars(plan);
   yield* playBars(plan);
   yield* replayBars(plan);
+  yield* judgeBars(plan);
   yield* killBars(plan);
 }

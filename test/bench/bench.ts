@@ -33,6 +33,7 @@ async function main(args: readonly string[]): Promise<number> {
     calls: quick ? 100_000 : 300_000,
     events: quick ? 50_000 : 300_000,
     payload: quick ? 16 << 20 : 64 << 20,
+    judged: quick ? 200_000 : 1_000_000,
     kills: quick ? 40 : 200,
   };
   prepare();

@@ -52,24 +52,33 @@ export function costOf(args: readonly string[]): { seconds: number; mebibytes: n
   return { seconds, mebibytes, wall };
 }
 
-/** A line for each of `check` and `diff` on traces of so many events. */
-export function* largeCosts(sizes: readonly number[]): Generator<string> {
+export interface Judging {
+  readonly command: 'check' | 'diff';
+  readonly events: number;
+  readonly seconds: number;
+  readonly mebibytes: number;
+  readonly wall: number;
+}
+
+/** What `check` and `diff` cost on traces of so many events. */
+export function* judgingCosts(sizes: readonly number[]): Generator<Judging> {
   const dir = mkdtempSync(join(tmpdir(), 'vfio-rr-bench-'));
   try {
     for (const size of sizes) {
       const trace = join(dir, `${size}.vrr`);
       const events = grow(join(root, 'traces/golden/v3/qemu-7.2-v1-source.vrr'), trace, size);
-      for (const args of [
-        ['check', trace],
-        ['diff', trace, trace],
-      ]) {
-        const { seconds, mebibytes, wall } = costOf(args);
-        const speed = `${Math.round(events / seconds / 1000)} 000 events/s`;
-        yield `${args[0]} of ${events} events: ${seconds.toFixed(1)} s CPU, ${wall.toFixed(1)} s, ${speed}, ${mebibytes.toFixed(0)} MiB`;
-      }
+      yield { command: 'check', events, ...costOf(['check', trace]) };
+      yield { command: 'diff', events, ...costOf(['diff', trace, trace]) };
       rmSync(trace);
     }
   } finally {
     rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+export function* largeCosts(sizes: readonly number[]): Generator<string> {
+  for (const { command, events, seconds, mebibytes, wall } of judgingCosts(sizes)) {
+    const speed = `${Math.round(events / seconds / 1000)} 000 events/s`;
+    yield `${command} of ${events} events: ${seconds.toFixed(1)} s CPU, ${wall.toFixed(1)} s, ${speed}, ${mebibytes.toFixed(0)} MiB`;
   }
 }
