@@ -59,7 +59,11 @@ export function diffTraces(options: DiffOptions): DiffReport {
       const comparer = new Comparer(a, b, sa, sb, masks);
       comparer.run();
       const { found } = comparer;
-      if (options.timing) for (const d of timingDifferences(a, b)) found.add(d);
+      for (const d of options.timing ? timingDifferences(a, b) : []) {
+        const mask = masks.covers(d.call, 'timing');
+        if (mask === undefined) found.add(d);
+        else found.mask(mask);
+      }
       found.sort();
       const first = found.first;
       return {
