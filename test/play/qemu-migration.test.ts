@@ -2,13 +2,14 @@
 // another; no root, no VFIO in the kernel.
 // timeout: 400
 
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { edu } from '../../replayer/emulator/profiles/edu.ts';
+import { withoutRoot } from './ordinary.ts';
 import { buildGuest, Qemu, qemuVersion } from './qemu.ts';
 import { type V1Run, v1Run } from './segments.ts';
 
@@ -22,6 +23,7 @@ const PATTERN = Buffer.from(Uint32Array.from({ length: 64 }, (_, i) => 1 + i * 0
 const COUNTER = 0x1000;
 const guest = ['-kernel', buildGuest(dir)];
 const speaksV1 = /^(5\.[2-9]|6\.|7\.)/.test(qemuVersion());
+if (!withoutRoot) console.log('SKIP without root: the checkout is not readable by others, so QEMU runs as root');
 if (!speaksV1) console.log(`SKIP needs QEMU 5.2 to 7.2; this is ${qemuVersion() || 'none'}`);
 
 test.after(() => rmSync(dir, { recursive: true, force: true }));
@@ -64,6 +66,24 @@ async function driven(qemu: Qemu): Promise<[number, number]> {
   throw new Error('the guest has not used its device');
 }
 
+/** Neither play nor QEMU has root's rights. */
+async function powerless(qemu: Qemu): Promise<void> {
+  await qemu.command('query-status');
+  for (const pid of descendants(qemu.child.pid ?? 0)) {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    assert.not.match(status, /^Uid:.*\t0\b/m);
+    assert.match(status, /^CapEff:\t0+$/m);
+  }
+}
+function descendants(pid: number): number[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+    .trim()
+    .split(' ')
+    .filter(Boolean)
+    .map(Number);
+  return [pid, ...children.flatMap(descendants)];
+}
+
 /** Values written to device_state from the first `value` on. */
 const after = (run: V1Run, value: number): number[] => {
   const values = run.states.map((s) => s.value);
@@ -75,6 +95,7 @@ for (const profile of speaksV1 ? ['v1-edu', 'v1-sparse', 'v1-churn'] : []) {
     const begun = Date.now();
     const { source, destination, uri, traces } = start(profile, profile);
     try {
+      if (withoutRoot) for (const qemu of [source, destination]) await powerless(qemu);
       const [registers, memory] = await driven(source);
       const counted = (await source.peek(NOTE + 4, 4)).readUInt32LE(0);
       await destination.command('query-status');

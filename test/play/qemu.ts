@@ -7,6 +7,7 @@ import { createConnection, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { asOrdinary } from './ordinary.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -88,7 +89,7 @@ export class Qemu {
   private said = '';
   private readonly ended: Promise<number | null>;
 
-  /** `options`: of `vfio-rr play`; `more`: of QEMU. */
+  /** Without root. `options`: of `vfio-rr play`; `more`: of QEMU; `dir` becomes its. */
   constructor(dir: string, name: string, options: readonly string[], device: string, more: readonly string[] = []) {
     this.dir = dir;
     this.name = name;
@@ -103,6 +104,7 @@ export class Qemu {
     this.child = spawn(process.execPath, [...play, ...machine, ...control, ...more], {
       cwd: root,
       stdio: ['ignore', 'pipe', 'pipe'],
+      ...asOrdinary(dir),
     });
     for (const stream of [this.child.stdout, this.child.stderr])
       stream?.on('data', (d: Buffer) => {
