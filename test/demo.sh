@@ -41,8 +41,8 @@ if [ "${1:-}" = --steps ]; then # in the virtual machine
   exit
 fi
 
+client() { make -s -C test/clients "build/$1"; } # only what is used: a first run takes seconds
 test/setup.sh
-make -s -C test/clients
 vm='' device=''
 if [ "${1:-}" = --vm ]; then vm=1; else device=${1:-}; fi
 if [ -z "$vm$device" ]; then
@@ -58,11 +58,14 @@ fi
 out=$(mktemp -d "${TMPDIR:-/tmp}/vfio-rr-demo.XXXXXX")
 if [ -n "$device" ]; then
   echo "demo: on $device of this machine"
+  client describe
   steps "$out" test/clients/build/describe group "$device"
 elif [ -n "$vm" ]; then
+  client edu-group
   step test/vm/boot.sh -t 180 -o "$out" test/demo.sh --steps
   echo "the traces are in $out"
 else
   echo 'demo: no device here is bound to vfio-pci, so on the emulator; `npm run demo -- --vm` boots a kernel with VFIO'
+  client mtty-migrate
   emulated "$out"
 fi
