@@ -3,12 +3,12 @@
 import type { CommandModule } from 'yargs';
 import { TraceError } from '../schema/errors.ts';
 import { type MmioMode, mmioModes, RING_QUOTA } from '../schema/event.ts';
+import { inherit } from '../traces/inherited.ts';
 import type { Io } from '../traces/io.ts';
 import { ctlCommand } from './ctl.ts';
 import { dmaArguments, dmaOptions } from './dma.ts';
 import { examineHost, examineProgram, findingsText } from './doctor.ts';
 import { type PayloadMode, payloadModes } from './drain.ts';
-import { inherit } from './inherited.ts';
 import { parseDumpOn, parseKeep } from './keep.ts';
 import { type Backend, backends, record } from './record.ts';
 import { recover } from './recover.ts';

@@ -1,6 +1,7 @@
 /* How a thread asks the server: one write to the request FIFO, one read of its own reply FIFO (schema/play.ts). */
 #define _GNU_SOURCE
 #include "play.h"
+#include <dirent.h>
 #include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
@@ -274,6 +275,7 @@ __attribute__((constructor)) static void begin(void)
 {
 	const char *dir = getenv(VRR_ENV_PLAY);
 	char path[PATH_MAX];
+	DIR *open_fds;
 	self = getpid();
 	if (!dir || dir[0] != '/' || strlen(dir) >= sizeof(play_dir))
 		return;
@@ -288,9 +290,13 @@ __attribute__((constructor)) static void begin(void)
 	strcpy(play_dir, dir);
 	pthread_atfork(NULL, NULL, forked);
 	/* Played descriptors that came through exec, perhaps with interrupts armed. */
-	for (int fd = 0; fd < 1024; fd++) {
+	open_fds = opendir("/proc/self/fd");
+	for (struct dirent *d; open_fds && (d = readdir(open_fds));) {
+		int fd = atoi(d->d_name);
 		play_recognise(fd);
 		if (play_of(fd).kind == VRR_KIND_DEVICE)
 			play_listen();
 	}
+	if (open_fds)
+		closedir(open_fds);
 }

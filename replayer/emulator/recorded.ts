@@ -1,9 +1,7 @@
 // A device as a trace tells of it: every call is answered as the same call was answered then, in the recorded order,
 // and with the last answer from then on. Interrupt wiring and mappings are real, what the device did by itself is not.
 
-import { featureOf } from '../../schema/decode.ts';
-import { deviceCalls, pciIrqs, regionFlags, vfio_device_feature } from '../../schema/device.ts';
-import { fieldOf } from '../../schema/layout.ts';
+import { deviceCalls, pciIrqs, regionFlags } from '../../schema/device.ts';
 import { callOf } from '../../schema/surface.ts';
 import type { Caller, Eventfd } from './caller.ts';
 import type { Device } from './device.ts';
@@ -23,7 +21,7 @@ import {
   requestKey,
 } from './recording.ts';
 import { type Mapping, Ram } from './region.ts';
-import { requestsOf } from './request.ts';
+import { featureFdAt, requestsOf } from './request.ts';
 import type { User } from './user.ts';
 
 const call = requestsOf(deviceCalls);
@@ -83,7 +81,7 @@ export class Recorded implements Driver {
     if (!found) return fail('ENOTTY');
     if (found.output) {
       const output = Buffer.from(found.output);
-      const at = feature === null ? undefined : fdField(feature);
+      const at = feature === null ? undefined : featureFdAt(feature);
       if (found.stream && at !== undefined) output.writeInt32LE(this.stream(caller, found.stream), at);
       user.write(output);
     }
@@ -171,11 +169,4 @@ export class Recorded implements Driver {
       ...(known ? {} : { ram: { memory: ram, start: at } }),
     };
   }
-}
-
-/** Where a feature's answer has the descriptor that it made. */
-function fdField(flags: number): number | undefined {
-  const feature = featureOf(flags);
-  if (!feature?.data || feature.makes === undefined || feature.makes.at === 'ret') return undefined;
-  return vfio_device_feature.size + fieldOf(feature.data, feature.makes.at).at;
 }

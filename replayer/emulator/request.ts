@@ -1,6 +1,8 @@
 // Request numbers and structures of the schema, by their kernel names.
 
 import { type Call, request } from '../../schema/call.ts';
+import { featureOf } from '../../schema/decode.ts';
+import { vfio_device_feature } from '../../schema/device.ts';
 import { fieldOf, type Struct } from '../../schema/layout.ts';
 
 /** A lookup of request numbers by call name. */
@@ -28,4 +30,11 @@ export function namesOf(layout: Struct, field: string): (name: string) => number
     if (nr === undefined) throw new Error(`${layout.name}.${field} has no ${name}`);
     return nr;
   };
+}
+
+/** Where the argument of VFIO_DEVICE_FEATURE has the descriptor that it made; `flags`: its flags, or the feature alone. */
+export function featureFdAt(flags: number): number | undefined {
+  const feature = featureOf(flags);
+  if (!feature?.data || feature.makes === undefined || feature.makes.at === 'ret') return undefined;
+  return vfio_device_feature.size + fieldOf(feature.data, feature.makes.at).at;
 }

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { CommandModule } from 'yargs';
 import { exitCodes, TraceError } from '../../schema/errors.ts';
 import { dmaModes, mmioModes } from '../../schema/event.ts';
+import { inherit } from '../../traces/inherited.ts';
 import type { Io } from '../../traces/io.ts';
 import { specOf } from './emulated.ts';
 import type { Remark } from './machine.ts';
@@ -84,9 +85,10 @@ function recording(c: PlayCommand): readonly string[] {
 export async function playCommandWork(c: PlayCommand, io: Io): Promise<void> {
   if (c.command.length === 0)
     throw new TraceError('USAGE', 'name the program behind --: vfio-rr play --emulate edu -- PROGRAM …');
+  const stdio = inherit();
   const plan = planOf(c);
   const played = await play(plan, {
-    ...{ command: recording(c), env: io.env, terminal: io.terminal },
+    ...{ stdio, command: recording(c), env: io.env, terminal: io.terminal },
     onSignal: (listener) => io.onSignal(listener),
     say: (text) => io.err(`vfio-rr: ${text}\n`),
   });

@@ -94,6 +94,7 @@ export class EmulatedMachine implements Machine {
     return this.emulator.mmap(caller, file, request);
   }
 
+  began(_process: number): void {}
   idle(): void {
     let turns = 0;
     this.emulator.wait(null, () => turns++ > 0); // one timer

@@ -17,6 +17,8 @@ export interface Machine {
   read(caller: Caller, file: OpenFile, length: number): Buffer | number;
   write(caller: Caller, file: OpenFile, bytes: Buffer): number;
   mmap(caller: Caller, file: OpenFile, request: MmapRequest): Mapping | number;
+  /** A process comes in, or runs another program since exec. */
+  began(process: number): void;
   /** Lets virtual time go on to the next event; what is due happens. Called when the program is quiet. */
   idle(): void;
   /** Whether `idle` would do something. */

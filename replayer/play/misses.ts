@@ -116,10 +116,10 @@ export class Misses {
         `${this.unanswered} calls had no answer in the trace, ${this.outOfOrder} were answered out of order; the first ${Math.min(TOLD, this.told)} were told above`,
       );
     if (this.withoutBytes > 0)
-      add(`${this.withoutBytes} reads whose bytes were not kept by the recording (record with --payload=all)`);
+      add(`${this.withoutBytes} reads whose bytes were not kept by the recording (record with --payload=full)`);
     const unused = this.recording.ids.length - this.recording.used.size;
     if (unused > 0) add(`${unused} of ${this.recording.ids.length} recorded calls were not made by the program`, false);
-    if (this.recording.dmaMaps > 0 && this.recording.dmaPages === 0)
+    if (this.recording.dmaMaps > 0 && this.recording.dmaPages === 0 && this.recording.trace.meta.get('dma') !== 'pages')
       add(
         'the program mapped memory for DMA: what the device wrote there is not in the trace (record with --dma=pages), and was not written now',
         false,

@@ -10,12 +10,13 @@ import type { Eventfd } from '../emulator/caller.ts';
 import { errno, fail } from '../emulator/failed.ts';
 import { type MmapRequest, OpenFile } from '../emulator/file.ts';
 import { type Mapping, Ram } from '../emulator/region.ts';
-import { requestsOf } from '../emulator/request.ts';
-import { argumentAfter, type Call, whyNot } from './asked-event.ts';
+import { featureFdAt, requestsOf } from '../emulator/request.ts';
+import { argumentAfter, type Call } from './asked-event.ts';
 import { PlayedDma } from './dma.ts';
+import { Lookup } from './lookup.ts';
 import type { Caller, Machine, Remark } from './machine.ts';
 import { Misses } from './misses.ts';
-import { keyOf, type Lane, type Queue, Recording, type Wake } from './recording.ts';
+import { keyOf, Recording, type Wake } from './recording.ts';
 
 export type Matching = 'strict' | 'register';
 
@@ -45,8 +46,7 @@ export class RecordedMachine implements Machine {
   private readonly matching: Matching;
   private readonly misses: Misses;
   private readonly eventfds = new Map<number, Eventfd>();
-  /** Recorded threads, by the played ones that they stand for. */
-  private readonly threads = new Map<string, number>();
+  private readonly lookup: Lookup;
   private readonly signalled = new Set<Wake>();
   private readonly dma = new PlayedDma((id) => this.event(id));
   private wake = 0;
@@ -55,6 +55,12 @@ export class RecordedMachine implements Machine {
     this.recording = new Recording(trace);
     this.matching = matching;
     this.misses = new Misses(this.recording, say);
+    this.lookup = new Lookup(this.recording, (id) => this.use(id));
+  }
+
+  /** A thread of the new program may be one of its own in the trace. */
+  began(process: number): void {
+    this.lookup.forget(process);
   }
 
   open(caller: Caller, path: string, _flags: number): number {
@@ -161,65 +167,13 @@ export class RecordedMachine implements Machine {
   private find(caller: Caller, file: OpenFile, call: Call): TraceEvent {
     const lane = this.recording.lanes.get((file as RecordedFile).handle);
     const key = keyOf(call.op, call.request, call.feature, call.offset, call.length);
+    const strict = this.matching === 'strict';
     const found =
-      (lane && this.matching === 'strict' ? this.inOrder(lane, key, caller, call) : undefined) ??
-      (lane && this.matching === 'register' ? this.byKey(lane, key, caller, call) : undefined);
+      lane && (strict ? this.lookup.inOrder(lane, key, caller, call) : this.lookup.byKey(lane, key, caller, call));
     if (found) return found;
-    const helped = lane && this.matching === 'strict' ? this.byKey(lane, key, caller, call) : undefined;
+    const helped = lane && strict ? this.lookup.byKey(lane, key, caller, call) : undefined;
     this.misses.call(caller.memory, (file as RecordedFile).handle, call, helped);
     return helped ?? fail(call.op === 'ioctl' ? 'ENOTTY' : 'EIO');
-  }
-
-  /** The next call that the recorded thread made on this file which stands for the caller's, if it is this one. */
-  private inOrder(lane: Lane, key: string, caller: Caller, call: Call): TraceEvent | undefined {
-    const own = this.threads.get(caller.thread);
-    const taken = new Set(this.threads.values());
-    for (const [thread, queue] of lane.queues) {
-      if (own !== undefined ? thread !== own : taken.has(thread)) continue;
-      const id = this.nextOf(queue);
-      if (id === undefined || queue.keys[queue.next] !== key) continue;
-      const e = this.event(id);
-      if (whyNot(call, caller.memory, e).differences.length > 0) continue;
-      queue.next++;
-      this.threads.set(caller.thread, thread);
-      this.use(id);
-      return e;
-    }
-    return undefined;
-  }
-
-  /** A transfer from or to a bad address did nothing; played, it may fail before it comes here. */
-  private nextOf(queue: Queue): number | undefined {
-    for (; queue.next < queue.ids.length; queue.next++) {
-      const id = queue.ids[queue.next] as number;
-      if (this.recording.used.has(id)) continue;
-      if (/^p?write/.test(queue.keys[queue.next] as string) && this.event(id).ret === -errno('EFAULT')) continue;
-      return id;
-    }
-    return undefined;
-  }
-
-  /** The first unused recorded call that is the same; after the last, that one again. */
-  private byKey(lane: Lane, key: string, caller: Caller, call: Call): TraceEvent | undefined {
-    const kept = lane.byKey.get(key);
-    if (!kept) return undefined;
-    while (kept.next < kept.ids.length - 1 && this.recording.used.has(kept.ids[kept.next] as number)) kept.next++;
-    // Unused ones from here on, then those before: a poll reads the same register more often than it was recorded.
-    const order = [
-      ...kept.ids.slice(kept.next, kept.next + LOOK),
-      ...kept.ids.slice(0, kept.next).slice(-LOOK).reverse(),
-    ];
-    let best: { e: TraceEvent; cost: number } | undefined;
-    for (const id of order) {
-      const e = this.event(id);
-      const { differences, masked } = whyNot(call, caller.memory, e);
-      // The same buffer sizes weigh more than being unused.
-      const cost = 2 * masked.length + (this.recording.used.has(id) ? 1 : 0);
-      if (differences.length === 0 && (!best || cost < best.cost)) best = { e, cost };
-      if (best && best.cost <= (call.op === 'ioctl' ? 0 : 1)) break;
-    }
-    if (best) this.use(best.e.id);
-    return best?.e;
   }
 
   private data(e: TraceEvent): Buffer | number {
@@ -244,12 +198,11 @@ export class RecordedMachine implements Machine {
     if (pointer && e.output) this.giveArgument(caller, e, arg);
     const fd = this.make(caller, e);
     if (fd === undefined) return ret;
-    const at = e.call?.makes?.at;
-    const layout = layoutOf(e);
-    if (fd < 0 || at === 'ret' || at === undefined || !layout) return fd;
+    const at = fd < 0 ? undefined : madeAt(e);
+    if (at === undefined) return fd;
     const number = Buffer.alloc(4);
     number.writeInt32LE(fd);
-    caller.memory.write(arg + BigInt(fieldOf(layout, at).at), number);
+    caller.memory.write(arg + BigInt(at), number);
     return ret;
   }
 
@@ -284,9 +237,6 @@ export class RecordedMachine implements Machine {
   }
 }
 
-/** Recorded calls of one kind that are compared with a call before giving up. */
-const LOOK = 64;
-
 /** Loads and stores of a trapped mapping come as reads and writes of the device file. */
 const TRAPPED = { load: (): Buffer => Buffer.alloc(0), store: (): void => {} };
 
@@ -298,4 +248,12 @@ function plainCall(op: Call['op'], offset: bigint | null, length: number): Call 
 function hideMmap(info: Buffer): void {
   const { at } = fieldOf(vfio_region_info, 'flags');
   if (info.length >= at + 4) info.writeUInt32LE(info.readUInt32LE(at) & ~regionFlags.MMAP, at);
+}
+
+/** Where in its argument a call gave the descriptor that it made; undefined: it returned it. */
+function madeAt(e: TraceEvent): number | undefined {
+  if (e.request === FEATURE && e.feature !== null) return featureFdAt(e.feature);
+  const at = e.call?.makes?.at;
+  const layout = layoutOf(e);
+  return at === undefined || at === 'ret' || !layout ? undefined : fieldOf(layout, at).at;
 }

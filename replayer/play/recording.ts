@@ -33,6 +33,8 @@ export interface Queue {
   readonly ids: number[];
   readonly keys: string[];
   next: number;
+  /** Bytes of the next call, a vector call, that its first elements have moved. */
+  moved: number;
 }
 interface Kept {
   readonly ids: number[];
@@ -138,7 +140,7 @@ export class Recording {
     }
     let queue = lane.queues.get(e.thread);
     if (!queue) {
-      queue = { ids: [], keys: [], next: 0 };
+      queue = { ids: [], keys: [], next: 0, moved: 0 };
       lane.queues.set(e.thread, queue);
     }
     queue.ids.push(e.id);

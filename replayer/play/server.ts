@@ -106,6 +106,7 @@ export class PlayServer {
         return;
       }
       this.processes.set(q.pid, process);
+      this.machine.began(q.pid);
       this.seen++;
     }
     if (this.channel.threads > 64) this.channel.prune((pid, tid) => existsSync(`/proc/${pid}/task/${tid}`));

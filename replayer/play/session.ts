@@ -1,6 +1,6 @@
 // One played run: the directory, the thread that answers, the program.
 
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, type StdioOptions, spawn } from 'node:child_process';
 import {
   accessSync,
   closeSync,
@@ -53,7 +53,7 @@ export interface Launch {
   /** What is said while the program runs. */
   readonly say?: (text: string) => void;
   readonly env: Readonly<Record<string, string | undefined>>;
-  readonly stdio?: 'inherit' | 'ignore';
+  readonly stdio?: StdioOptions;
 }
 
 /** The library that the program is to preload. */

@@ -1,9 +1,11 @@
 // Bad input: one sentence and the right exit code.
 // timeout: 240
 
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { client, makeClients, vfioRr } from './run.ts';
@@ -11,7 +13,8 @@ import { client, makeClients, vfioRr } from './run.ts';
 const test = suite('play: bad input');
 const dir = mkdtempSync(join(tmpdir(), 'vfio-rr-test-'));
 const noTrace = join(dir, 'no-trace.vrr');
-writeFileSync(noTrace, 'text');
+writeFileSync(noTrace, 'text\n');
+const root = fileURLToPath(new URL('../..', import.meta.url));
 
 test.before(makeClients);
 test.after(() => rmSync(dir, { recursive: true, force: true }));
@@ -68,6 +71,16 @@ test('a call that the emulator lacks fails as in a kernel without it, and is lis
   assert.match(ran.err, /answered ENOTTY, as a kernel without them would: 0x3bc7 on device/);
   assert.is(ran.code, 0);
 });
+
+for (const more of [[], ['--record', join(dir, 'inherited.vrr')]])
+  test(`the program has the descriptors that were open already (${more.length > 0 ? '' : 'not '}recorded)`, () => {
+    const program = `read line <&7; echo "7: $line"; ${client('describe')} group 0000:00:04.0 >/dev/null`;
+    const play = ['play', '--emulate', 'edu:0000:00:04.0', ...more];
+    const shell = ['-c', `exec 7<"${noTrace}"; exec bin/vfio-rr "$@"`, 'sh', ...play, '--', 'sh', '-c', program];
+    const ran = spawnSync('sh', shell, { cwd: root, encoding: 'utf8', timeout: 60_000 });
+    assert.is(ran.stdout, '7: text\n', ran.stderr);
+    assert.is(ran.status, 0, ran.stderr);
+  });
 
 test("the program's exit code is the command's", async () => {
   const ran = await vfioRr([

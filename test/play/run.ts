@@ -1,4 +1,4 @@
-// Runs the command from source, as a user does.
+// Runs the command as it is installed: from dist/, which starts several times faster than the sources.
 
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -12,9 +12,9 @@ export interface Ran {
   readonly err: string;
 }
 
-/** `vfio-rr …` in the checkout. `seconds`: killed after that. */
+/** `vfio-rr …`. `seconds`: killed after that. */
 export function vfioRr(args: readonly string[], seconds = 60): Promise<Ran> {
-  return run(process.execPath, ['--import', 'tsx', 'cli.ts', ...args], seconds);
+  return run('bin/vfio-rr', args, seconds);
 }
 
 function run(command: string, args: readonly string[], seconds: number): Promise<Ran> {

@@ -12,7 +12,7 @@ if [ "${1:-}" != --steps ]; then
 fi
 test/vm/bind.sh 0000:00:04.0 >/dev/null
 clients=test/clients/build
-for name in edu-group edu-cdev threads fork passfd exec errors entries; do
+for name in edu-group edu-cdev threads fork passfd exec spawn errors entries; do
 	"$clients/$name" >"$VM_OUT/$name.txt"
 done
 for way in group cdev; do
