@@ -54,6 +54,8 @@ function planOf(c: PlayCommand): Plan {
   if (c.match !== undefined) throw new TraceError('USAGE', '--match goes with a trace');
   if (c.emulate.length === 0)
     throw new TraceError('USAGE', 'what is to answer the program? Name a trace, or --emulate PROFILE');
+  if (c.seed !== undefined && !Number.isSafeInteger(c.seed))
+    throw new TraceError('USAGE', '--seed: give a whole number');
   for (const device of c.emulate) specOf(device); // what is wrong with it is said before anything starts
   return { kind: 'emulate', devices: c.emulate, faults: c.faults, seed: c.seed ?? 0, memlock };
 }
@@ -97,7 +99,7 @@ export async function playCommandWork(c: PlayCommand, io: Io): Promise<void> {
       ? []
       : [
           {
-            text: `${c.command[0]} made no call on a VFIO device: it looked for another name, or it is static or setuid and cannot be played`,
+            text: `${c.command[0]} made no call on a VFIO device: it looked for another than ${played.devices.join(', ')}, or it is static or setuid and cannot be played`,
             failed: true,
           },
         ];

@@ -33,14 +33,19 @@ export interface WorkerData {
 export type FromWorker =
   | { readonly kind: 'ready' }
   | { readonly kind: 'said'; readonly text: string }
-  | { readonly kind: 'done'; readonly counts: PlayCounts; readonly remarks: readonly Remark[] }
+  | ({ readonly kind: 'done' } & Answered)
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string };
 
-export interface Played {
-  /** The program's exit status, 128 + signal when killed. */
-  readonly status: number;
+interface Answered {
   readonly counts: PlayCounts;
   readonly remarks: readonly Remark[];
+  /** Names of the devices that the program could find. */
+  readonly devices: readonly string[];
+}
+
+export interface Played extends Answered {
+  /** The program's exit status, 128 + signal when killed. */
+  readonly status: number;
 }
 
 export interface Launch {
@@ -144,7 +149,7 @@ function startWorker(workerData: WorkerData): Worker {
 
 class Answering {
   readonly ready: Promise<void>;
-  readonly done: Promise<{ counts: PlayCounts; remarks: readonly Remark[] }>;
+  readonly done: Promise<Answered>;
   constructor(data: WorkerData, say: (text: string) => void) {
     const worker = startWorker(data);
     let isReady: () => void = () => {};

@@ -21,7 +21,7 @@ try {
     flag[0] = busy ? 1 : 0;
     Atomics.add(flag, 1, 1);
   });
-  say({ kind: 'done', counts, remarks: machine.report() });
+  say({ kind: 'done', counts, remarks: machine.report(), devices: shown.map((s) => s.name) });
 } catch (error) {
   if (error instanceof TraceError) say({ kind: 'failed', code: error.code, message: error.message });
   else throw error;

@@ -47,8 +47,20 @@ const cases: readonly [string, string[], number, RegExp][] = [
   ['not a trace', [noTrace, '--', 'true'], 3, /is not a trace/],
   ['a fault rule that is none', ['--emulate', 'edu', '--fault', 'FOO', '--', 'true'], 2, /fault 'FOO' is not /],
   ['--memlock', ['--emulate', 'edu', '--memlock', 'much', '--', 'true'], 2, /give a number of bytes, or none/],
+  ['--seed', ['--emulate', 'edu', '--seed', 'x', '--', 'true'], 2, /--seed: give a whole number/],
+  [
+    'one name twice',
+    ['--emulate', 'edu:0000:00:04.0', '--emulate', 'edu:0000:00:04.0', '--', 'true'],
+    2,
+    /two emulated devices are called/,
+  ],
   ['no such program', ['--emulate', 'edu', '--', 'no-such-program'], 2, /no program no-such-program/],
-  ['a program without VFIO', ['--emulate', 'edu', '--', 'true'], 1, /made no call on a VFIO device/],
+  [
+    'a program without VFIO',
+    ['--emulate', 'edu', '--', 'true'],
+    1,
+    /made no call on a VFIO device: it looked for another than 0000:00:/,
+  ],
   [
     'a fault whose turn never comes',
     ['--emulate', 'edu:0000:00:04.0', '--fault', 'pread=EIO@9999', '--', client('edu-group')],

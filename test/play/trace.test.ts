@@ -63,6 +63,9 @@ test('another program: each miss names the nearest recorded calls and why not', 
 
 test('another device: the trace says which it has', async () => {
   const { path } = await recorded('edu-group');
+  const elsewhere = await vfioRr(['play', path, '--', client('edu-group'), '0000:00:07.0'], 30);
+  assert.is(elsewhere.code, 1);
+  assert.match(elsewhere.err, /made no call on a VFIO device: it looked for another than 0000:00:04\.0/);
   const other = await vfioRr(['play', path, '--', client('edu-cdev')], 30);
   assert.is(other.code, 1);
   assert.match(
