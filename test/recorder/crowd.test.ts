@@ -33,7 +33,7 @@ function run(
 ): { counts: Counts; replaced: number; received: number } {
   const r = spawnSync(process.execPath, [cli, ...argv], {
     encoding: 'utf8',
-    timeout: 390_000,
+    timeout: (300 + 20 * Number(seconds)) * 1000,
     env: { ...process.env, ...env },
   });
   assert.equal(r.status, 0, r.stderr);
