@@ -46,7 +46,7 @@ export function costOf(args: readonly string[]): { seconds: number; mebibytes: n
     'import resource,subprocess,sys,time;t=time.time();subprocess.run(sys.argv[1:],stdout=subprocess.DEVNULL);t=time.time()-t;r=resource.getrusage(resource.RUSAGE_CHILDREN);print(r.ru_utime+r.ru_stime,r.ru_maxrss/1024,t)';
   const { stdout } = spawnSync('python3', ['-c', program, process.execPath, join(root, 'dist/cli.js'), ...args], {
     encoding: 'utf8',
-    timeout: 600_000,
+    timeout: 1_800_000,
   });
   const [seconds = Number.NaN, mebibytes = Number.NaN, wall = Number.NaN] = stdout.trim().split(' ').map(Number);
   return { seconds, mebibytes, wall };
