@@ -4,6 +4,7 @@
 #include "device.h"
 
 #include <linux/pci_regs.h>
+#include <sys/ioctl.h>
 
 int main(int argc, char **argv)
 {
@@ -13,6 +14,9 @@ int main(int argc, char **argv)
 	if (argc < 3)
 		give_up("describe group|cdev NAME");
 	device_open(&d, argv[1], argv[2]);
+	if (!d.cdev) /* what kernels before 6.13 have and later ones do not */
+		report("VFIO_CHECK_EXTENSION type1 nesting",
+		       ioctl(d.container, VFIO_CHECK_EXTENSION, __VFIO_RESERVED_TYPE1_NESTING_IOMMU));
 	device_describe(&d);
 	if (d.size[VFIO_PCI_CONFIG_REGION_INDEX])
 		for (unsigned at = 0; at < PCI_STD_HEADER_SIZEOF; at += 4)
