@@ -5,12 +5,13 @@ import { TraceError } from '../schema/errors.ts';
 import { type MmioMode, mmioModes, RING_QUOTA } from '../schema/event.ts';
 import { inherit } from '../traces/inherited.ts';
 import type { Io } from '../traces/io.ts';
+import { type Backend, backends, type Raw, raws } from './backend.ts';
 import { ctlCommand } from './ctl.ts';
 import { dmaArguments, dmaOptions } from './dma.ts';
 import { examineHost, examineProgram, findingsText } from './doctor.ts';
 import { type PayloadMode, payloadModes } from './drain.ts';
 import { parseDumpOn, parseKeep } from './keep.ts';
-import { type Backend, backends, record } from './record.ts';
+import { record } from './record.ts';
 import { recover } from './recover.ts';
 import { parseBytes } from './size.ts';
 import { summary } from './summary.ts';
@@ -45,6 +46,11 @@ function recordCommand(io: Io): CommandModule {
           choices: backends,
           default: 'auto' as Backend,
           describe: 'How calls are caught: by preloading (cheap), or by ptrace (static programs; 10 µs a call)',
+        })
+        .option('raw', {
+          choices: raws,
+          default: 'auto' as Raw,
+          describe: 'System calls that the program makes past libc: dispatched to the preloaded library, or left alone',
         })
         .option('payload', {
           choices: payloadModes,
@@ -92,6 +98,7 @@ function recordCommand(io: Io): CommandModule {
           mmio: argv.mmio as MmioMode,
           dma: dmaOptions(argv),
           backend: argv.backend as Backend,
+          raw: argv.raw as Raw,
           payload: argv.payload as PayloadMode,
           durable: argv.durable === true,
           force: argv.force === true,

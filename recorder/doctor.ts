@@ -8,7 +8,7 @@ import { type Elf, readExecutable } from './elf.ts';
 import { line } from './host.ts';
 import { nativePath } from './native.ts';
 import { findProgram, type User } from './program.ts';
-import { rawSyscalls } from './raw-syscalls.ts';
+import { canDispatch, rawSyscalls } from './raw-syscalls.ts';
 
 /** warn: something may go unseen; bad: it will. */
 export type Grade = 'ok' | 'note' | 'warn' | 'bad';
@@ -92,13 +92,12 @@ export function examineProgram(name: string, searchPath: string, user: User): Fi
       'note',
       `seccomp is used (${filters.map((p) => p.path).join(', ')}): the interposer makes no system call of its own, so that is fine`,
     );
+  const dispatched = program.raw > 0 && canDispatch();
   for (const part of parts) {
     const calls = rawSyscalls(part.path, part.elf);
-    if (calls)
-      add(
-        'warn',
-        `${part.path}: ${calls} system calls not made through libc; if they reach a device they are not seen`,
-      );
+    const what = `${part.path}: ${calls} system calls not made through libc`;
+    if (calls && dispatched) add('note', `${what}: dispatched, at some µs each (--raw=off: not seen)`);
+    else if (calls) add('warn', `${what}; if they reach a device they are not seen without --raw=dispatch`);
   }
   return found;
 }

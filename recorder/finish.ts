@@ -47,6 +47,16 @@ const lossTexts: Readonly<Record<string, readonly ['lost' | 'missed', string, st
     'structures',
     'their memory could not be looked at: the program was started under a seccomp filter, or ptrace does not reach it',
   ],
+  raw_unseen: [
+    'missed',
+    'processes or threads',
+    'their system calls outside libc are not in the trace: no Syscall User Dispatch, or none under their seccomp filter; --backend=ptrace sees them',
+  ],
+  raw_cloned: [
+    'missed',
+    'threads',
+    'made by clone() outside libc: their system calls outside libc are not in the trace; --backend=ptrace sees them',
+  ],
   damaged: ['lost', 'streams', 'the ring file is damaged there'],
 };
 

@@ -18,6 +18,8 @@ export interface Program {
   readonly obstacle: string | null;
   /** Whether ptrace would record it all the same. */
   readonly traceable: boolean;
+  /** System call instructions of its own, which the interposer sees by dispatch only. */
+  readonly raw: number;
 }
 
 export interface User {
@@ -72,7 +74,8 @@ export function findProgram(name: string, searchPath: string, user: User): Progr
   }
   const forbidden = forbiddenOf(found.binary, found.elf, user);
   const obstacle = forbidden ?? (found.elf && obstacleOf(found.binary, found.elf));
-  return { name, path, ...found, obstacle, traceable: forbidden === null };
+  const raw = obstacle === null && found.elf ? rawSyscalls(found.binary, found.elf) : 0;
+  return { name, path, ...found, obstacle, traceable: forbidden === null, raw };
 }
 
 /** What no way of recording gets round. */
@@ -95,8 +98,6 @@ function obstacleOf(binary: string, elf: Elf): string | null {
   if (/\bld-musl/.test(elf.interpreter))
     return `${binary} is linked with musl, and the recorder with glibc; build it for glibc`;
   if (elf.go) return `${binary} is written in Go, whose run-time makes system calls by itself`;
-  if (!elf.imports.includes('ioctl') && rawSyscalls(binary, elf) > 0)
-    return `${binary} makes system calls by itself and none of libc's ioctl()`;
   return null;
 }
 

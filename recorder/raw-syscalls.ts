@@ -1,6 +1,7 @@
-// Finds system calls that a binary makes itself, beside libc.
+// Finds system calls that a binary makes itself, beside libc, and says whether they can be caught without ptrace.
 
 import { closeSync, openSync } from 'node:fs';
+import { release } from 'node:os';
 import { type Elf, readRange } from './elf.ts';
 
 const instruction = Buffer.from([0x0f, 0x05]);
@@ -32,3 +33,9 @@ function loadsNumber(bytes: Buffer, at: number): boolean {
   return false;
 }
 const toRax = (b: Buffer): boolean => (b[1] === 0x89 ? ((b[2] ?? 0) & 7) === 0 : ((b[2] ?? 0) & 0x38) === 0);
+
+/** Syscall User Dispatch, by which the interposer is handed such calls: Linux 5.11. */
+export function canDispatch(kernel = release()): boolean {
+  const [major = 0, minor = 0] = kernel.split('.').map((n) => Number.parseInt(n, 10));
+  return process.arch === 'x64' && (major > 5 || (major === 5 && minor >= 11));
+}

@@ -8,6 +8,7 @@ import { TraceError } from '../schema/errors.ts';
 import { environment, type MmioMode, RING_QUOTA } from '../schema/event.ts';
 import { createTrace, setMeta } from '../traces/create.ts';
 import type { Io } from '../traces/io.ts';
+import { type Backend, chooseBackend, type Raw, rawMode } from './backend.ts';
 import { moment, readClock } from './clock.ts';
 import { serveControl } from './control.ts';
 import { loadRings, type PayloadMode } from './drain.ts';
@@ -18,10 +19,6 @@ import { findProgram, type Program, type User } from './program.ts';
 import { createRing, type DmaOptions, segmentsAhead } from './ring.ts';
 import { type Outcome, Session } from './session.ts';
 
-export const backends = ['auto', 'preload', 'ptrace'] as const;
-/** How calls are caught: libc's by the interposer, or the kernel's by ptrace. auto: preload where it can see them. */
-export type Backend = (typeof backends)[number];
-
 export interface RecordOptions {
   /** Program and its arguments. */
   readonly command: readonly [string, ...string[]];
@@ -30,6 +27,7 @@ export interface RecordOptions {
   readonly mmio: MmioMode;
   readonly dma: DmaOptions;
   readonly backend: Backend;
+  readonly raw: Raw;
   readonly payload: PayloadMode;
   readonly durable: boolean;
   readonly force: boolean;
@@ -76,20 +74,6 @@ export async function record(options: RecordOptions, io: Signals): Promise<Recor
   return recordTo(path, program, { backend, by }, options, io);
 }
 
-/** How the program is recorded; `none`: it runs without. */
-function chooseBackend(program: Program, options: RecordOptions, io: Pick<Io, 'err'>): 'preload' | 'ptrace' | 'none' {
-  if (options.backend === 'ptrace' && program.traceable) return 'ptrace';
-  if (program.obstacle === null) return 'preload';
-  if (options.backend === 'auto' && program.traceable) {
-    io.err(`vfio-rr: recorded by ptrace, at some 10 µs a call: ${program.obstacle}\n`);
-    return 'ptrace';
-  }
-  const reason = `${program.name} cannot be recorded: ${program.obstacle}`;
-  if (!options.force) throw new TraceError('USAGE', `${reason}; --force runs it unrecorded`);
-  io.err(`vfio-rr: ${reason}. It runs unrecorded.\n`);
-  return 'none';
-}
-
 interface Way {
   readonly backend: 'preload' | 'ptrace';
   /** The library or the tracer. */
@@ -129,6 +113,7 @@ async function recordTo(
       ...(window && { segmentSize: window.segmentSize }),
       mmio: options.mmio,
       dma: options.dma,
+      raw: way.backend === 'preload' ? rawMode(program, options.raw, io) : 'off',
       clock,
       recorderPid: options.pid,
     });

@@ -9,8 +9,10 @@ import {
   dmaModes,
   type MmioMode,
   mmioModes,
+  type RawMode,
   RING_MAGIC,
   RING_VERSION,
+  rawModes,
   SEGMENT_SIZE,
   vrr_ring,
 } from '../schema/event.ts';
@@ -24,6 +26,7 @@ export interface RingOptions {
   readonly quota: number;
   readonly mmio: MmioMode;
   readonly dma?: DmaOptions;
+  readonly raw?: RawMode;
   readonly clock: Clock;
   readonly segmentSize?: number;
   readonly recorderPid: number;
@@ -96,6 +99,7 @@ export function createRing(options: RingOptions): string {
   put(header, 'real_start', options.clock.realtime);
   put(header, 'recorder_pid', options.recorderPid);
   if (options.dma) putDma(header, options.dma);
+  put(header, 'raw', rawModes[options.raw ?? 'off']);
   put(header, 'seccomp_filters', seccompFilters());
   put(header, 'recording', 1);
   put(header, 'next_handle', 1);

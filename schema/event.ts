@@ -114,6 +114,8 @@ export const losses = {
   DMA_LIMIT: 9, // pages of DMA memory that were not looked at (--dma-limit)
   DMA_GONE: 10, // pages of DMA memory that could not be read
   UNREADABLE: 11, // memory not looked at: no fault handler may be installed under a seccomp filter, or ptrace reached none
+  RAW_UNSEEN: 12, // processes and threads whose system calls outside libc could not be dispatched, though asked for
+  RAW_CLONED: 13, // threads made by a raw clone(), whose own system calls are not dispatched
 } as const;
 
 /** Points at which DMA memory is looked at; `ret` of a dma record. */
@@ -189,7 +191,9 @@ export const vrr_ring = struct('vrr_ring', {
   doorbells: u32('in'), // how many of the arrays at the end are in use
   dma_limit: u64('in'), // bytes of DMA memory looked at in one point, at most
   seccomp_filters: u64('in'), // that the recorder is under: of a container, for one
-  pad0: u64('in', { count: 3 }),
+  raw: u32('in'), // rawModes
+  pad_raw: u32('in'),
+  pad0: u64('in', { count: 2 }),
   // One writer group a cache line.
   taken: u64('in'),
   pad1: u64('in', { count: 7 }),
@@ -244,6 +248,9 @@ export const dumpStates = { NONE: 0, CLAIMED: 1, RAISED: 2 } as const;
 
 export const mmioModes = { pass: 0, hide: 1, trap: 2 } as const;
 export type MmioMode = keyof typeof mmioModes;
+/** dispatch: system call instructions outside libc are handed to the interposer. */
+export const rawModes = { off: 0, dispatch: 1 } as const;
+export type RawMode = keyof typeof rawModes;
 export const clocks = { TSC: 1, MONOTONIC: 2 } as const;
 
 export const SEGMENT_SIZE = 1 << 20;

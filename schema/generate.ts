@@ -178,6 +178,7 @@ ${defines('VRR_CHUNK_', event.chunkFlags)}
 ${defines('VRR_WHERE_', event.wheres)}
 ${defines('VRR_LOSS_', event.losses)}
 ${defines('VRR_MMIO_', event.mmioModes)}
+${defines('VRR_RAW_', event.rawModes)}
 ${defines('VRR_DMA_', event.dmaModes)}
 ${defines('VRR_DMA_AT_', event.dmaPoints)}
 ${defines('VRR_CLOCK_', event.clocks)}

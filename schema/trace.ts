@@ -12,7 +12,10 @@ export const APPLICATION_ID = 0x56525254; // "VRRT"
 export const versions = [
   { version: 1, change: 'initial' },
   { version: 2, change: 'table mark; loss PAUSED' },
-  { version: 3, change: 'table armed; notes of KVM and of DMA memory; losses DMA_LIMIT, DMA_GONE and UNREADABLE' },
+  {
+    version: 3,
+    change: 'table armed; notes of KVM and of DMA memory; losses DMA_LIMIT, DMA_GONE, UNREADABLE and RAW_*',
+  },
 ] as const;
 export const FORMAT_VERSION = versions.length;
 /** Tables that not every version has, and the first that does. */

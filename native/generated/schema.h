@@ -70,9 +70,13 @@
 #define VRR_LOSS_DMA_LIMIT 9
 #define VRR_LOSS_DMA_GONE 0xa
 #define VRR_LOSS_UNREADABLE 0xb
+#define VRR_LOSS_RAW_UNSEEN 0xc
+#define VRR_LOSS_RAW_CLONED 0xd
 #define VRR_MMIO_PASS 0
 #define VRR_MMIO_HIDE 1
 #define VRR_MMIO_TRAP 2
+#define VRR_RAW_OFF 0
+#define VRR_RAW_DISPATCH 1
 #define VRR_DMA_NONE 0
 #define VRR_DMA_HASH 1
 #define VRR_DMA_PAGES 2
@@ -180,7 +184,9 @@ struct vrr_ring {
 	uint32_t doorbells;
 	uint64_t dma_limit;
 	uint64_t seccomp_filters;
-	uint64_t pad0[3];
+	uint32_t raw;
+	uint32_t pad_raw;
+	uint64_t pad0[2];
 	uint64_t taken;
 	uint64_t pad1[7];
 	uint64_t given;
@@ -225,7 +231,9 @@ _Static_assert(offsetof(struct vrr_ring, dma) == 72, "vrr_ring.dma");
 _Static_assert(offsetof(struct vrr_ring, doorbells) == 76, "vrr_ring.doorbells");
 _Static_assert(offsetof(struct vrr_ring, dma_limit) == 80, "vrr_ring.dma_limit");
 _Static_assert(offsetof(struct vrr_ring, seccomp_filters) == 88, "vrr_ring.seccomp_filters");
-_Static_assert(offsetof(struct vrr_ring, pad0) == 96, "vrr_ring.pad0");
+_Static_assert(offsetof(struct vrr_ring, raw) == 96, "vrr_ring.raw");
+_Static_assert(offsetof(struct vrr_ring, pad_raw) == 100, "vrr_ring.pad_raw");
+_Static_assert(offsetof(struct vrr_ring, pad0) == 104, "vrr_ring.pad0");
 _Static_assert(offsetof(struct vrr_ring, taken) == 120, "vrr_ring.taken");
 _Static_assert(offsetof(struct vrr_ring, pad1) == 128, "vrr_ring.pad1");
 _Static_assert(offsetof(struct vrr_ring, given) == 184, "vrr_ring.given");

@@ -5,6 +5,7 @@
 #include <cpuid.h>
 #endif
 
+#include "dispatch.h"
 #include "known.h"
 #include "real.h"
 #include "ring.h"
@@ -202,10 +203,10 @@ ssize_t guard_string(char *to, const char *from, size_t size)
 /* ---- signals ---- */
 
 #define SIGNALS 65
-#define OURS	3
-static const int ours_signals[OURS] = {SIGSEGV, SIGBUS, SIGTRAP};
+#define OURS	4
+static const int ours_signals[OURS] = {SIGSEGV, SIGBUS, SIGTRAP, SIGSYS};
 static bool started;
-static int handled = 2;			 /* how many of them we handle: SIGTRAP only while regions are trapped */
+static uint8_t handled = 3; /* which of them: SIGTRAP if regions are trapped, SIGSYS if calls are dispatched */
 static struct sigaction theirs[OURS][2]; /* the program's settings, two versions each */
 static uint8_t current[OURS];
 static uint8_t masked[SIGNALS];	 /* which of ours the program put in this signal's sa_mask */
@@ -213,8 +214,8 @@ static __thread uint8_t blocked; /* which of ours it believes blocked in this th
 
 static int slot(int signal)
 {
-	for (int i = 0; i < handled; i++)
-		if (ours_signals[i] == signal)
+	for (int i = 0; i < OURS; i++)
+		if (ours_signals[i] == signal && handled & 1 << i)
 			return i;
 	return -1;
 }
@@ -234,8 +235,8 @@ static void set(int i, const struct sigaction *act)
 static uint8_t strip(sigset_t *mask)
 {
 	uint8_t had = 0;
-	for (int i = 0; i < handled; i++)
-		if (sigismember(mask, ours_signals[i]) == 1) {
+	for (int i = 0; i < OURS; i++)
+		if (handled & 1 << i && sigismember(mask, ours_signals[i]) == 1) {
 			had |= (uint8_t)(1 << i);
 			sigdelset(mask, ours_signals[i]);
 		}
@@ -255,9 +256,11 @@ static bool touching(const ucontext_t *context)
 	return pc >= (uintptr_t)guard_touch && pc < (uintptr_t)guard_untouched;
 }
 
-/* A fault of our own copying, of the ring, or of a trapped region. */
+/* A fault of our own copying, of the ring, or of a trapped region; a dispatched call. */
 static bool ours(int signal, const siginfo_t *info, ucontext_t *context)
 {
+	if (signal == SIGSYS)
+		return dispatch_call(info, context);
 	if (signal == SIGTRAP)
 		return trap_stepped(context);
 	if (signal == SIGBUS && !touching(context) && ring_fault(info->si_addr))
@@ -276,13 +279,14 @@ static void handler(int signal, siginfo_t *info, void *context)
 		return;
 	}
 	struct sigaction act = setting(i);
-	if (fault && signal != SIGTRAP &&
+	bool ends = act.sa_handler == SIG_DFL || (signal == SIGSYS && fault && act.sa_handler == SIG_IGN);
+	if (fault && signal != SIGTRAP && signal != SIGSYS &&
 	    (act.sa_handler == SIG_DFL || act.sa_handler == SIG_IGN || blocked & 1 << i)) {
 		/* The instruction faults again, and a blocked fault is the end: the core shows the program's own state.
 		 */
 		sigaddset(&uc->uc_sigmask, signal);
-	} else if (act.sa_handler == SIG_DFL) {
-		act.sa_flags = 0;
+	} else if (ends) {
+		act = (struct sigaction){.sa_handler = SIG_DFL};
 		REAL(sigaction)(signal, &act, NULL);
 		raise(signal); /* delivered when this handler returns */
 	} else if (act.sa_handler != SIG_IGN) {
@@ -372,10 +376,16 @@ static void light_handler(int signal, siginfo_t *info, void *context)
 }
 
 /* What the kernel is told: our handler, with the program's flags and mask. */
-static struct sigaction installed(const struct sigaction *act)
+static struct sigaction installed(int signal, const struct sigaction *act)
 {
 	struct sigaction ours = *act;
 	ours.sa_sigaction = handler;
+	if (signal == SIGSYS &&
+	    dispatch_on) { /* a call of the program's, made with its own mask and on its own stack */
+		ours.sa_flags = SA_NODEFER | SA_SIGINFO;
+		sigemptyset(&ours.sa_mask);
+		return ours;
+	}
 	if (act->sa_handler == SIG_DFL || act->sa_handler == SIG_IGN) {
 		ours.sa_flags = SA_ONSTACK | SA_NODEFER;
 		sigemptyset(&ours.sa_mask);
@@ -389,15 +399,17 @@ static struct sigaction installed(const struct sigaction *act)
 
 void guard_start(void)
 {
-	handled = trap_on ? OURS : 2;
+	handled = (uint8_t)(3 | (trap_on ? 4 : 0) | (dispatch_on ? 8 : 0));
 	find_pkru();
-	for (int i = 0; i < handled; i++) {
+	for (int i = 0; i < OURS; i++) {
+		if (!(handled & 1 << i))
+			continue;
 		int signal = ours_signals[i];
 		struct sigaction act;
 		if (REAL(sigaction)(signal, NULL, &act))
 			return;
 		set(i, &act);
-		struct sigaction ours = installed(&act);
+		struct sigaction ours = installed(signal, &act);
 		if (REAL(sigaction)(signal, &ours, NULL))
 			return;
 	}
@@ -414,7 +426,7 @@ static int set_action(int signal, const struct sigaction *act, struct sigaction 
 	uint8_t in_mask = 0, was_in_mask = masked[signal];
 	if (act) {
 		now = *act;
-		ours = i < 0 ? *act : installed(act);
+		ours = i < 0 ? *act : installed(signal, act);
 		in_mask = strip(&now.sa_mask);
 		strip(&ours.sa_mask);
 		now = *act;
@@ -480,7 +492,7 @@ sighandler_t sysv_signal(int signal_, sighandler_t with)
 	return __sysv_signal(signal_, with);
 }
 
-static int set_mask(__typeof__(&sigprocmask) real_set, int how, const sigset_t *set_, sigset_t *old)
+int guard_mask(int (*real_set)(int, const sigset_t *, sigset_t *), int how, const sigset_t *set_, sigset_t *old)
 {
 	if (!started)
 		return real_set(how, set_, old);
@@ -502,12 +514,22 @@ static int set_mask(__typeof__(&sigprocmask) real_set, int how, const sigset_t *
 	return 0;
 }
 
+void guard_thread(void)
+{
+	sigset_t mask;
+	if (!started || REAL(sigprocmask)(SIG_BLOCK, NULL, &mask))
+		return;
+	uint8_t had = strip(&mask);
+	if (had && REAL(sigprocmask)(SIG_SETMASK, &mask, NULL) == 0)
+		blocked |= had;
+}
+
 int sigprocmask(int how, const sigset_t *mask, sigset_t *old)
 {
-	return set_mask(&REAL(sigprocmask), how, mask, old);
+	return guard_mask(&REAL(sigprocmask), how, mask, old);
 }
 
 int pthread_sigmask(int how, const sigset_t *mask, sigset_t *old)
 {
-	return set_mask(&REAL(pthread_sigmask), how, mask, old);
+	return guard_mask(&REAL(pthread_sigmask), how, mask, old);
 }

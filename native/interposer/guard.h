@@ -1,5 +1,6 @@
 /*
- * Memory of the program's that may not be there, and the two signals that say so.
+ * Memory of the program's that may not be there, and the two signals that say so (with SIGTRAP and SIGSYS for trap.c
+ * and dispatch.c).
  *
  * Contract: guard_copy() never faults; it needs SIGSEGV and SIGBUS unblocked and handled by us, so sigaction(),
  * signal() and the mask calls are wrapped: the program's own handlers run with their flags and masks, it is told its
@@ -37,5 +38,9 @@ static inline uint32_t guard_fresh(const void *from)
 extern uint8_t guard_bare; /* guard_start() did not run, or could not install its handlers */
 #endif
 void guard_start(void);
+/** A new thread, or this one, may have been given a mask that blocks what we handle: the program believes so on. */
+void guard_thread(void);
+/** What sigprocmask() and its kin do to the mask, by the one of them that is real_set. */
+int guard_mask(int (*real_set)(int, const sigset_t *, sigset_t *), int how, const sigset_t *set, sigset_t *old);
 
 #endif

@@ -1,4 +1,5 @@
 /* fork, exec, and calls that tell that a seccomp filter comes. */
+#include "dispatch.h"
 #include "fds.h"
 #include "guard.h"
 #include "process.h"
@@ -142,7 +143,13 @@ int prctl(int option, ...)
 	unsigned long a = va_arg(list, unsigned long), b = va_arg(list, unsigned long), c = va_arg(list, unsigned long),
 		      d = va_arg(list, unsigned long);
 	va_end(list);
-	if (option == PR_SET_SECCOMP)
+	if (option == PR_SET_SECCOMP) {
+		dispatch_stop(false);
 		process_filtered = true;
+	}
+#ifdef PR_SET_SYSCALL_USER_DISPATCH
+	if (option == PR_SET_SYSCALL_USER_DISPATCH)
+		dispatch_stop(true);
+#endif
 	return REAL(prctl)(option, a, b, c, d);
 }

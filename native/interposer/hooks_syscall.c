@@ -5,7 +5,9 @@
  * to their timeouts, clone() and vfork() return twice on one stack: those go on).
  */
 #include <linux/openat2.h>
+#include <linux/seccomp.h>
 
+#include "dispatch.h"
 #include "fds.h"
 #include "guard.h"
 #include "process.h"
@@ -122,6 +124,8 @@ long syscall(long nr, ...)
 	case SYS_prctl:
 		return prctl(I(0), a[1], a[2], a[3], a[4]);
 	case SYS_seccomp:
+		if (a[0] == SECCOMP_SET_MODE_STRICT || (a[0] == SECCOMP_SET_MODE_FILTER && a[2])) /* else a question */
+			dispatch_stop(false);
 		process_filtered = true;
 		break;
 	default:

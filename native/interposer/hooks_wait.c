@@ -2,6 +2,7 @@
  * Waiting on descriptors: poll, select, epoll. Recorded when a recorded descriptor is among them; epoll_wait when an
  * event of one came (which one it is, the kernel says only by the data that epoll_ctl was given).
  */
+#include "dispatch.h"
 #include "fds.h"
 #include "guard.h"
 #include "process.h"
@@ -75,6 +76,8 @@ int poll(struct pollfd *p, nfds_t n, int timeout)
 
 int ppoll(struct pollfd *p, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
+	sigset_t copy;
+	mask = dispatch_mask(mask, &copy);
 	if (likely(!ring || fds_top < 0 || !watched(p, n)))
 		return REAL(ppoll)(p, n, timeout, mask);
 	struct rec r;
@@ -139,6 +142,8 @@ int select(int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *timeout)
 
 int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *timeout, const sigset_t *mask)
 {
+	sigset_t copy;
+	mask = dispatch_mask(mask, &copy);
 	struct pollfd p[SETS_MAX] = {0};
 	unsigned count = ring && fds_top >= 0 ? selected(n, r, w, e, p) : 0;
 	if (likely(!count))
@@ -254,6 +259,8 @@ int epoll_wait(int epfd, struct epoll_event *events, int n, int timeout)
 
 int epoll_pwait(int epfd, struct epoll_event *events, int n, int timeout, const sigset_t *mask)
 {
+	sigset_t copy;
+	mask = dispatch_mask(mask, &copy);
 	if (likely(!follows(epfd)))
 		return REAL(epoll_pwait)(epfd, events, n, timeout, mask);
 	uint64_t start = ring_now();
@@ -263,6 +270,8 @@ int epoll_pwait(int epfd, struct epoll_event *events, int n, int timeout, const 
 
 int epoll_pwait2(int epfd, struct epoll_event *events, int n, const struct timespec *timeout, const sigset_t *mask)
 {
+	sigset_t copy;
+	mask = dispatch_mask(mask, &copy);
 	if (likely(!follows(epfd)))
 		return REAL(epoll_pwait2)(epfd, events, n, timeout, mask);
 	uint64_t start = ring_now();

@@ -1,5 +1,6 @@
 #include "process.h"
 
+#include "dispatch.h"
 #include "dma.h"
 
 #include <stdlib.h>
@@ -70,6 +71,7 @@ void process_forked(void)
 		process_pid = (uint32_t)REAL(syscall)(SYS_getpid);
 	*process_generation = ++generation;
 	ring_reset();
+	dispatch_arm();
 	rec_note(VRR_OP_PROCESS, -1, 0, process_pid, parent, 0, 0, 0, exe);
 }
 
@@ -165,7 +167,14 @@ static void start_freely(void)
 	reads_looked_at = writes_looked_at = trap_on = ring->mmio == VRR_MMIO_TRAP;
 #endif
 	dma_start();
+#ifdef __x86_64__
+	if (ring->raw == VRR_RAW_DISPATCH)
+		dispatch_prepare();
+#endif
 	guard_start();
+#ifdef __x86_64__
+	dispatch_start();
+#endif
 }
 
 __attribute__((constructor(101))) static void process_start(void)
@@ -189,6 +198,8 @@ __attribute__((constructor(101))) static void process_start(void)
 			pthread_key_delete(key);
 			have_key = false;
 		}
+		if (process_filtered && ring->raw == VRR_RAW_DISPATCH)
+			ring_lost(VRR_LOSS_RAW_UNSEEN, 1);
 		if (process_filtered)
 			known_start();
 		else

@@ -67,6 +67,10 @@
 	X(sighandler_t, signal, (int, sighandler_t))                                                      \
 	X(sighandler_t, __sysv_signal, (int, sighandler_t))                                               \
 	X(int, sigprocmask, (int, const sigset_t *, sigset_t *))                                          \
+	X(int, sigsuspend, (const sigset_t *))                                                            \
+	X(int, pthread_create, (pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))          \
+	X(int, pthread_attr_getsigmask_np, (const pthread_attr_t *, sigset_t *))                          \
+	X(int, thrd_create, (thrd_t *, thrd_start_t, void *))                                             \
 	X(int, pthread_sigmask, (int, const sigset_t *, sigset_t *))                                      \
 	X(int, prctl, (int, ...))                                                                         \
 	X(long, syscall, (long, ...))

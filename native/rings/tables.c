@@ -109,7 +109,7 @@ static void handle_column(struct drain *d, size_t row, int column, sqlite3_conte
 }
 
 /* What the ring knows besides records, and how the drain fares. */
-#define STATUS_ROWS 26
+#define STATUS_ROWS 28
 static size_t status_count(const struct drain *d)
 {
 	return d->open ? STATUS_ROWS : 0;
@@ -135,6 +135,8 @@ static void status_column(struct drain *d, size_t row, int column, sqlite3_conte
 						       "dma_limit",
 						       "dma_gone",
 						       "unreadable",
+						       "raw_unseen",
+						       "raw_cloned",
 						       "in_use",
 						       "segments",
 						       "segment_size",
@@ -156,8 +158,8 @@ static void status_column(struct drain *d, size_t row, int column, sqlite3_conte
 				(int64_t)h->dump_count,
 				ring_nanos(&d->ring, h->clock_start, ring_now(&d->ring))};
 	sqlite3_result_int64(c, row < 7	   ? values[row]
-				: row < 19 ? (int64_t)__atomic_load_n(&h->lost[row - 7], __ATOMIC_RELAXED)
-					   : more[row - 19]);
+				: row < 21 ? (int64_t)__atomic_load_n(&h->lost[row - 7], __ATOMIC_RELAXED)
+					   : more[row - 21]);
 }
 
 static const struct table tables[] = {

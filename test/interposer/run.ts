@@ -6,12 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createRing, put } from '../../recorder/ring.ts';
-import { clocks, environment, type MmioMode, vrr_ring } from '../../schema/event.ts';
+import { clocks, environment, type MmioMode, type RawMode, vrr_ring } from '../../schema/event.ts';
 import { type Ring, readRing } from './reader.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const here = join(root, 'test/interposer');
-const build = join(root, 'test/interposer/build');
+export const build = join(root, 'test/interposer/build');
 export const interposer = join(root, 'native/build/libvfio-rr.so');
 export const standin = join(build, 'standin.so');
 export const program = join(build, 'program');
@@ -24,6 +24,7 @@ export function prepare(): void {
 
 export interface Options {
   readonly mmio?: MmioMode;
+  readonly raw?: RawMode;
   readonly segmentSize?: number;
   readonly quota?: number;
   /** Segments given to the program; all unless said otherwise. */
@@ -44,6 +45,7 @@ export function makeRing(folder: string, options: Options = {}): string {
     folder,
     quota,
     mmio: options.mmio ?? 'hide',
+    raw: options.raw ?? 'off',
     clock: { clock: clocks.TSC, name: 'TSC', hz: 2_000_000_000n, start: 0n, monotonic: 0n, realtime: 0n },
     segmentSize,
     recorderPid: process.pid,

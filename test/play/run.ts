@@ -38,6 +38,6 @@ function run(command: string, args: readonly string[], seconds: number): Promise
 }
 
 export async function makeClients(): Promise<void> {
-  const made = await run('make', ['-s', '-C', 'test/clients'], 120);
+  const made = await run('make', ['-s', '-C', 'test/clients', 'all', 'raw'], 240);
   if (made.code !== 0) throw new Error(`test/clients: ${made.err}`);
 }

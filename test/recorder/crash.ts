@@ -108,6 +108,7 @@ function recording(folder: string, i: number, victim: Victim, random: (n: number
     output: trace,
     mmio: 'hide',
     backend: 'preload',
+    raw: 'auto',
     payload: 'full',
     durable: false,
     force: false,

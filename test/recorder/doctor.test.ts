@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import { examineHost, examineProgram } from '../../recorder/doctor.ts';
 import { readExecutable } from '../../recorder/elf.ts';
+import { canDispatch } from '../../recorder/raw-syscalls.ts';
 
 const test = suite('doctor');
 let folder = '';
@@ -54,7 +55,9 @@ test('a static program', () => {
 });
 
 test('system calls beside libc', () => {
-  assert.match(said(build(raw)), /makes system calls by itself/);
+  assert.match(said(build(raw)), /^note: .*: 1 system calls not made through libc: dispatched/m);
+  assert.equal(canDispatch('5.10.0-13-amd64'), false);
+  assert.equal(canDispatch('5.11.0'), process.arch === 'x64');
 });
 
 test('a script is judged by its interpreter', () => {
