@@ -316,10 +316,12 @@ static int confined_exec(char **argv, bool executed)
 	return 0;
 }
 
+static volatile bool confined_done; /* the filter allows no join */
 static void *confined_thread(void *fd)
 {
 	for (int i = 0; i < 20000; i++)
 		get((int)(intptr_t)fd, 8);
+	confined_done = true;
 	syscall(SYS_exit, 0);
 	return NULL;
 }
@@ -337,7 +339,7 @@ static int confined(void)
 	ioctl(strange, VFIO_DEVICE_RESET);
 	int event = eventfd(0, 0);
 	close(event);
-	for (volatile long i = 0; i < 30000000; i++)
+	while (!confined_done)
 		;
 	(void)!write(1, "confined\n", 9);
 	_exit(0);
