@@ -18,11 +18,8 @@ async function crossed(client: Client): Promise<void> {
   await expectSameReplay(trace, `/tmp/${client.name}-crossed.vrr`);
 }
 
-// Of these two, recordings of the emulator have not been judged on the kernel's devices.
-const judged = clients.filter((client) => client.name !== 'exec' && client.name !== 'spawn');
-
 export const playedJobs = (): Job[] =>
-  judged.map((client) => ({
+  clients.map((client) => ({
     name: `${client.name} recorded on the emulator, replayed here`,
     run: () => crossed(client),
   }));
