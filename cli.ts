@@ -56,7 +56,9 @@ interface Kinds {
 /** yargs makes a list of an option's values; only some options mean one. */
 function refuseRepeated(argv: Record<string, unknown>, kinds: Kinds): true {
   const lists = ['_', '--', ...(kinds.array ?? [])];
-  const key = Object.keys(argv).find((k) => Array.isArray(argv[k]) && !lists.includes(k));
+  // Of dump-on there is dumpOn too, which no list of kinds names.
+  const named = (k: string): string => k.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
+  const key = Object.keys(argv).find((k) => Array.isArray(argv[k]) && !lists.includes(named(k)));
   if (key !== undefined) throw new TraceError('USAGE', `--${key} is given more than once`);
   return true;
 }
