@@ -291,6 +291,27 @@ static bool held_by_waiting(const struct drain *drain, uint64_t now)
 	return drain->stuck_since && now - drain->stuck_since > ring_ticks(&drain->ring, HOLD_BACK_NS);
 }
 
+/* The ring was cut off: what this batch has of it may be zeros, and nothing comes any more. Each stream that was being
+ * read has lost something. */
+static int64_t give_up(struct drain *drain)
+{
+	batch_clear(&drain->batch);
+	drain->prepared = false;
+	for (size_t i = 0; i < drain->streams.count; i++) {
+		struct stream *stream = drain->streams.list[i];
+		if (stream && stream->count && !stream->broken) {
+			stream->broken = true;
+			drain->damaged++;
+		}
+	}
+	return 0;
+}
+
+static bool is_cut(const struct drain *drain)
+{
+	return __atomic_load_n(&drain->ring.cut, __ATOMIC_ACQUIRE);
+}
+
 int64_t drain_batch(struct drain *drain, int64_t max, enum haste haste)
 {
 	bool finish = haste == HASTE_FINISH;
@@ -302,6 +323,8 @@ int64_t drain_batch(struct drain *drain, int64_t max, enum haste haste)
 		__atomic_store_n(&drain->ring.stuck, writers_wait(drain), __ATOMIC_RELAXED);
 		return (int64_t)drain->batch.event.count;
 	}
+	if (is_cut(drain))
+		return give_up(drain);
 	batch_clear(&drain->batch);
 	drain->batch.first_event = drain->next_event;
 	bool scarce = haste == HASTE_SOON || drain_scarce(drain);
@@ -330,6 +353,8 @@ int64_t drain_batch(struct drain *drain, int64_t max, enum haste haste)
 	free(list);
 	if (!wrong)
 		wrong = positions(drain);
+	if (is_cut(drain))
+		return give_up(drain);
 	if (wrong)
 		return -1;
 	drain->prepared = drain->batch.event.count || all->drained.count;
@@ -352,6 +377,8 @@ int64_t drain_let_go(struct drain *drain, int64_t max, uint64_t age, uint32_t ke
 	turn(drain);
 	if (drain->prepared)
 		return 0;
+	if (is_cut(drain))
+		return give_up(drain);
 	batch_clear(&drain->batch);
 	uint64_t now = ring_now(&drain->ring), barrier = UINT64_MAX;
 	uint64_t old = ring_ticks(&drain->ring, age), hold = ring_ticks(&drain->ring, HOLD_BACK_SHORT_NS);
@@ -372,6 +399,8 @@ int64_t drain_let_go(struct drain *drain, int64_t max, uint64_t age, uint32_t ke
 	int wrong = merge(drain, list, n, to) || bury(drain, list, n) || positions(drain);
 	drain->letting_go = false;
 	free(list);
+	if (is_cut(drain))
+		return give_up(drain);
 	if (wrong)
 		return -1;
 	drain->prepared = drain->let_go > before || drain->streams.drained.count;

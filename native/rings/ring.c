@@ -2,6 +2,7 @@
 #include "ring.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -44,6 +45,50 @@ int64_t ring_nanos(const struct ring *ring, uint64_t from, uint64_t to)
 uint64_t ring_ticks(const struct ring *ring, uint64_t nanos)
 {
 	return (uint64_t)((unsigned __int128)nanos * ring->header->clock_hz / 1000000000u);
+}
+
+/* ---- a file that is cut off underneath ---- */
+
+#define GUARDED 4 /* rings that one process has open; more are not guarded */
+static struct ring *guarded[GUARDED];
+static struct sigaction bus_before;
+
+/* Puts a page of zeros where the file has none any more, so that the recorder lives to say so. */
+static void on_bus(int signal, siginfo_t *info, void *context)
+{
+	uint8_t *at = info->si_addr;
+	(void)context;
+	for (size_t i = 0; i < GUARDED; i++) {
+		struct ring *ring = __atomic_load_n(&guarded[i], __ATOMIC_ACQUIRE);
+		if (!ring || at < ring->map || at >= ring->map + ring->size)
+			continue;
+		__atomic_store_n(&ring->cut, true, __ATOMIC_RELEASE);
+		void *page = (void *)((uintptr_t)at & ~(uintptr_t)4095);
+		if (mmap(page, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == page)
+			return;
+	}
+	sigaction(signal, &bus_before, NULL); /* none of ours: it happens again, to whoever was there before */
+}
+
+static void guard(struct ring *ring)
+{
+	static bool installed;
+	if (!__atomic_exchange_n(&installed, true, __ATOMIC_ACQ_REL)) {
+		struct sigaction act = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+		sigaction(SIGBUS, &act, &bus_before);
+	}
+	for (size_t i = 0; i < GUARDED; i++) {
+		struct ring *none = NULL;
+		if (__atomic_compare_exchange_n(&guarded[i], &none, ring, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			return;
+	}
+}
+
+static void unguard(const struct ring *ring)
+{
+	for (size_t i = 0; i < GUARDED; i++)
+		if (guarded[i] == ring)
+			__atomic_store_n(&guarded[i], NULL, __ATOMIC_RELEASE);
 }
 
 static bool allocate(struct ring *ring, uint32_t segment)
@@ -89,7 +134,8 @@ static void *upkeep(void *arg)
 {
 	struct ring *ring = arg;
 	uint64_t taken = 0, stuck_since = 0, turned = monotonic(), turns = 0;
-	while (!__atomic_load_n(&ring->stop, __ATOMIC_RELAXED)) {
+	/* Of a file that was cut off, nothing is given: it would grow again. */
+	while (!__atomic_load_n(&ring->stop, __ATOMIC_RELAXED) && !__atomic_load_n(&ring->cut, __ATOMIC_ACQUIRE)) {
 		uint64_t now = __atomic_load_n(&ring->header->taken, __ATOMIC_RELAXED);
 		/* More threads than segments: without a heartbeat those that wait give up, and count what they drop. */
 		if (!__atomic_load_n(&ring->stuck, __ATOMIC_RELAXED))
@@ -194,6 +240,8 @@ const char *ring_open(struct ring *ring, const char *path, uint32_t window)
 		if (ring->map == MAP_FAILED) {
 			ring->map = NULL;
 			wrong = "cannot be mapped";
+		} else {
+			guard(ring);
 		}
 	}
 	if (!wrong) {
@@ -223,6 +271,7 @@ void ring_close(struct ring *ring)
 	}
 	free(ring->idle);
 	free(ring->allocated);
+	unguard(ring);
 	if (ring->map)
 		munmap(ring->map, ring->size);
 	if (ring->fd >= 0)

@@ -22,6 +22,8 @@ struct ring {
 	bool upkeep_runs, stop;
 	/* Set by the drain: writers wait, and nothing it could do gives them a segment. */
 	bool stuck;
+	/* The file was cut off underneath, or cannot have a page: what was read since is not to be believed. */
+	bool cut;
 	/* Moves with every batch that is prepared or done: still while the drain hangs in a write to the disk. */
 	uint64_t turns;
 	/* Segments nobody holds: allocated ones first, then fresh ones. */
