@@ -12,7 +12,7 @@ const onKernel = (name: string): string => readFileSync(new URL(`kernel-6.12/${n
 
 test.before(makeClients);
 
-for (const name of ['edu-group', 'edu-cdev', 'threads', 'fork', 'passfd', 'exec', 'errors', 'entries']) {
+for (const name of ['edu-group', 'edu-cdev', 'threads', 'fork', 'passfd', 'exec', 'spawn', 'errors', 'entries']) {
   test(name, async () => {
     const ran = await vfioRr(['play', '--emulate', 'edu:0000:00:04.0', '--', client(name)]);
     assert.is(ran.out, onKernel(name), ran.err);
