@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
-const BUILD = 'test/clients/build';
+export const BUILD = 'test/clients/build';
 export const EDU = '0000:00:04.0';
 export const SECOND_EDU = '0000:00:05.0';
 /** Only described, by nobody's driver. */

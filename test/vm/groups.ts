@@ -7,6 +7,7 @@ import { killJobs } from './jobs-kill.ts';
 import { playedJobs } from './jobs-played.ts';
 import { programJobs } from './jobs-programs.ts';
 import { sanitizerJobs } from './jobs-sanitizers.ts';
+import { variantJobs } from './jobs-variants.ts';
 
 export const groups: Record<string, () => Job[]> = {
   clients: clientJobs,
@@ -18,4 +19,5 @@ export const groups: Record<string, () => Job[]> = {
   programs: programJobs,
   sanitizers: sanitizerJobs,
   golden: goldenJobs,
+  variants: variantJobs,
 };

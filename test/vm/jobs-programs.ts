@@ -4,9 +4,12 @@ import { existsSync } from 'node:fs';
 import Database from 'better-sqlite3';
 
 import { bindAll, EDU } from './clients.ts';
+import { traced } from './ftrace.ts';
 import { type Job, Skip } from './job.ts';
-import { expectSameAsStrace, expectWhole, recordUnderStrace } from './record.ts';
+import { kernelCalls, withoutAliases } from './kernel-side.ts';
+import { expectSameAsKernel, expectSameAsStrace, expectWhole, record, recordUnderStrace } from './record.ts';
 import { expectStatus, type Ran, runProgram } from './run-program.ts';
+import { traceCalls } from './trace-calls.ts';
 
 export const NIC = '0000:00:06.0';
 
@@ -47,11 +50,34 @@ const count = (trace: string, where: string): number => {
   }
 };
 
-async function testpmd(): Promise<void> {
+function needTestpmd(): void {
   bindNic();
   if (!existsSync('/usr/bin/dpdk-testpmd')) throw new Skip('dpdk-testpmd (package dpdk-dev) is not installed');
-  const { run, trace } = await judged('testpmd', TESTPMD, ['--mmio=pass'], TESTPMD_INPUT);
+}
+
+function expectPackets(run: Ran): void {
   if (!/TX-packets: 32 /.test(run.out)) throw new Error('testpmd sent no 32 packets');
+}
+
+async function testpmdTrapped(): Promise<void> {
+  needTestpmd();
+  const trace = '/tmp/testpmd-trapped.vrr';
+  const options = { flags: ['--mmio=trap'], input: TESTPMD_INPUT, seconds: 170 };
+  const { result, events } = await traced(() => record(trace, TESTPMD, options));
+  expectPackets(expectStatus('testpmd', result));
+  expectWhole(trace);
+  const { calls, aliases } = withoutAliases(kernelCalls(events));
+  expectSameAsKernel(trace, calls);
+  const mapped = traceCalls(trace).filter((c) => c.op === 'mmap' && (c.ret ?? -1) > 0).length;
+  if (aliases === 0 || aliases > mapped)
+    throw new Error(`${aliases} mappings of the library's for ${mapped} of testpmd's`);
+  if (count(trace, `name IN ('load', 'store')`) === 0) throw new Error('no access to a mapped register in the trace');
+}
+
+async function testpmd(): Promise<void> {
+  needTestpmd();
+  const { run, trace } = await judged('testpmd', TESTPMD, ['--mmio=pass'], TESTPMD_INPUT);
+  expectPackets(run);
   if (count(trace, `name = 'VFIO_IOMMU_MAP_DMA'`) === 0) throw new Error('no mapping in the trace');
   const db = new Database(trace, { readonly: true });
   const named = (db.prepare('SELECT count(*) AS n FROM loss').get() as { n: number }).n;
@@ -69,6 +95,7 @@ async function qemuWith(name: string, device: string): Promise<void> {
 
 export const programJobs = (): Job[] => [
   { name: 'dpdk-testpmd on an e1000 recorded call for call', run: testpmd },
+  { name: 'dpdk-testpmd with its registers trapped: the trace has the calls that the kernel saw', run: testpmdTrapped },
   { name: 'QEMU with edu recorded call for call', run: () => qemuWith('qemu-edu', EDU) },
   { name: 'QEMU with an e1000 recorded call for call', run: () => qemuWith('qemu-e1000', NIC) },
 ];

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 
 import { vfioRr } from './command.ts';
+import { type KernelCall, kernelDisagrees, onVfio } from './kernel-side.ts';
 import { expectStatus, type Ran, type RunOptions, runProgram } from './run-program.ts';
 import { difference, straceCalls, straceOptions } from './strace.ts';
 import { traceCalls } from './trace-calls.ts';
@@ -60,6 +61,13 @@ export function expectSameAsStrace(trace: string, log: string): number {
   const found = difference(seen, traceCalls(trace));
   if (found) throw new Error(found);
   return seen.length;
+}
+
+/** Call for call what the kernel's own tracing saw. */
+export function expectSameAsKernel(trace: string, kernel: readonly KernelCall[]): void {
+  if (onVfio(kernel).length === 0) throw new Error('the kernel saw no VFIO call: nothing was compared');
+  const found = kernelDisagrees(kernel, traceCalls(trace));
+  if (found) throw new Error(found);
 }
 
 /** The plain sqlite3 shell finds the file whole. */

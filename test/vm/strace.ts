@@ -90,15 +90,15 @@ export function straceCalls(text: string): Call[] {
   return calls;
 }
 
-const line = (c: Call): string =>
+export const callLine = (c: Call): string =>
   `${c.op}${c.request === null ? '' : ` ${`0x${c.request.toString(16)}`}`}${c.fd === null ? '' : ` fd ${c.fd}`} = ${c.ret ?? '?'}`;
 
 /** Empty when both have the same calls of every thread in the same order; else the first difference. */
 export function difference(strace: Call[], trace: Call[]): string | null {
   const threads = new Set([...strace, ...trace].map((c) => c.tid));
   for (const tid of threads) {
-    const a = strace.filter((c) => c.tid === tid).map(line);
-    const b = trace.filter((c) => c.tid === tid).map(line);
+    const a = strace.filter((c) => c.tid === tid).map(callLine);
+    const b = trace.filter((c) => c.tid === tid).map(callLine);
     const at = a.findIndex((text, i) => text !== b[i]);
     const first = at >= 0 ? at : a.length < b.length ? a.length : -1;
     if (first >= 0)
