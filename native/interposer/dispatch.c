@@ -8,6 +8,7 @@
 #include <ucontext.h>
 
 #include "guard.h"
+#include "kernel_signals.h"
 #include "process.h"
 #include "real.h"
 #include "ring.h"
@@ -18,7 +19,6 @@
 #define PR_SYS_DISPATCH_ON	     1
 #endif
 #define USER_DISPATCH 2
-#define KERNEL_SET    8 /* bytes of the kernel's signal set */
 
 bool dispatch_on;
 static bool prepared;
@@ -109,58 +109,15 @@ const sigset_t *dispatch_mask(const sigset_t *mask, sigset_t *copy)
 	return copy;
 }
 
-struct kernel_action {
-	sighandler_t handler;
-	unsigned long flags;
-	void (*restorer)(void);
-	uint64_t mask;
-};
-
-static int raw_mask(int how, const sigset_t *set, sigset_t *old)
-{
-	return (int)REAL(syscall)(SYS_rt_sigprocmask, how, set, old, KERNEL_SET);
-}
-
 #define P(i) ((void *)a[i])
 #define I(i) ((int)a[i])
-
-static long call_sigaction(const long *a)
-{
-	struct kernel_action k = {0};
-	struct sigaction act = {0}, old;
-	if (a[3] != KERNEL_SET)
-		return -EINVAL;
-	if (a[1] && guard_copy(&k, P(1), sizeof k))
-		return -EFAULT;
-	act.sa_handler = k.handler;
-	act.sa_flags = (int)k.flags;
-	memcpy(&act.sa_mask, &k.mask, KERNEL_SET);
-	if (sigaction(I(0), a[1] ? &act : NULL, &old))
-		return -errno;
-	k = (struct kernel_action){old.sa_handler, (unsigned)old.sa_flags, old.sa_restorer, 0};
-	memcpy(&k.mask, &old.sa_mask, KERNEL_SET);
-	return a[2] && guard_copy(P(2), &k, sizeof k) ? -EFAULT : 0;
-}
 
 /* What the handler's return sets. */
 static void keep_mask(ucontext_t *uc)
 {
 	sigset_t now;
-	if (raw_mask(SIG_BLOCK, NULL, &now) == 0)
+	if (REAL(syscall)(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &now, KERNEL_SET) == 0)
 		memcpy(&uc->uc_sigmask, &now, KERNEL_SET);
-}
-
-static long call_sigprocmask(const long *a, ucontext_t *uc)
-{
-	sigset_t set = {0}, old = {0};
-	if (a[3] != KERNEL_SET)
-		return -EINVAL;
-	if (a[1] && guard_copy(&set, P(1), KERNEL_SET))
-		return -EFAULT;
-	if (guard_mask(raw_mask, I(0), a[1] ? &set : NULL, &old))
-		return -errno;
-	keep_mask(uc);
-	return a[2] && guard_copy(P(2), &old, KERNEL_SET) ? -EFAULT : 0;
 }
 
 /* ---- calls that return twice ---- */
@@ -263,15 +220,12 @@ bool dispatch_call(const siginfo_t *info, void *context)
 		g[REG_RAX] = ret;
 		return true;
 	case SYS_rt_sigprocmask:
-		g[REG_RAX] = call_sigprocmask(a, uc);
+		g[REG_RAX] = kernel_sigprocmask(a);
+		keep_mask(uc);
 		return true;
 	case SYS_rt_sigaction:
-		if (I(0) != 32 && I(0) != 33) { /* libc's own, which its sigaction() refuses */
-			g[REG_RAX] = call_sigaction(a);
-			return true;
-		}
-		ret = syscall(nr, a[0], a[1], a[2], a[3]);
-		break;
+		g[REG_RAX] = kernel_sigaction(a);
+		return true;
 	case SYS_vfork:
 		ret = vfork();
 		break;

@@ -10,6 +10,7 @@
 #include "dispatch.h"
 #include "fds.h"
 #include "guard.h"
+#include "kernel_signals.h"
 #include "process.h"
 #include "real.h"
 #include "ring.h"
@@ -37,6 +38,16 @@ static long received(long nr, const long *a)
 		fds_look((int)fd, 0, 0);
 	return fd;
 }
+
+#ifndef VFIO_RR_TRACER
+static long result(long ret)
+{
+	if (ret >= 0)
+		return ret;
+	errno = (int)-ret;
+	return -1;
+}
+#endif
 
 #define P(i) ((void *)a[i])
 #define I(i) ((int)a[i])
@@ -121,6 +132,12 @@ long syscall(long nr, ...)
 		return epoll_ctl(I(0), I(1), I(2), P(3));
 	case SYS_pidfd_getfd:
 		return received(nr, a);
+#ifndef VFIO_RR_TRACER /* no handlers of ours are in a traced program */
+	case SYS_rt_sigaction:
+		return result(kernel_sigaction(a));
+	case SYS_rt_sigprocmask:
+		return result(kernel_sigprocmask(a));
+#endif
 	case SYS_prctl:
 		return prctl(I(0), a[1], a[2], a[3], a[4]);
 	case SYS_seccomp:

@@ -31,6 +31,7 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 /* An address that nothing is mapped at; volatile, or the compiler refuses to use it. */
@@ -511,6 +512,68 @@ static int mapped(void)
 	return *(volatile uint8_t *)map;
 }
 
+/* Other memory is put over the first of two trapped pages; the second stays trapped. */
+static int covered(void)
+{
+	int device = device_open();
+	put(device, 0x100, 0x11111111);
+	put(device, 0x1100, 0x22222222);
+	char *map = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, device, 0);
+	printf("%x", *(volatile uint32_t *)(map + 0x100));
+	char *over = mmap(map, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	printf(" %d", over == map);
+	printf(" %x", *(volatile uint32_t *)(map + 0x100));
+	*(volatile uint32_t *)(map + 0x100) = 0x33333333;
+	printf(" %x %x", *(volatile uint32_t *)(map + 0x100), get(device, 0x100));
+	printf(" %x\n", *(volatile uint32_t *)(map + 0x1100));
+	return 0;
+}
+
+static volatile sig_atomic_t overruled_by;
+
+static void skip_load(int signal, siginfo_t *info, void *context)
+{
+	(void)info;
+	ucontext_t *uc = context;
+	overruled_by = signal;
+	uc->uc_mcontext.gregs[REG_RIP] += 2; /* mov (%rax), %eax */
+}
+
+/* A handler and a mask set by the kernel's own calls, through libc's syscall(). */
+static int overruled(void)
+{
+	struct {
+		void (*handler)(int, siginfo_t *, void *);
+		unsigned long flags;
+		void (*restorer)(void);
+		uint64_t mask;
+	} ours = {0}, old = {0};
+	uint64_t blocks = 1ull << (SIGSEGV - 1), was = 0;
+	int device = device_open();
+	put(device, 0x100, 0x11111111);
+	char *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, device, 0);
+	struct sigaction by_libc = {.sa_sigaction = skip_load, .sa_flags = SA_SIGINFO};
+	sigaction(SIGSEGV, &by_libc, NULL);
+	/* The same once more, with libc's restorer, which only the kernel tells. */
+	printf("%ld", syscall(SYS_rt_sigaction, SIGSEGV, NULL, &ours, 8));
+	printf(" %d", ours.handler == skip_load);
+	printf(" %ld", syscall(SYS_rt_sigaction, SIGSEGV, &ours, &old, 8));
+	printf(" %d", old.handler == skip_load);
+	printf(" %ld", syscall(SYS_rt_sigaction, SIGSEGV, &ours, NULL, 4));
+	printf(" %d", errno);
+	printf(" %x", *(volatile uint32_t *)(map + 0x100));
+	uint32_t value = 7;
+	__asm__ volatile(".byte 0x8b, 0x00" /* mov (%rax), %eax */ : "+a"(value) : : "memory");
+	printf(" %x %d", value, (int)overruled_by);
+	printf(" %ld", syscall(SYS_rt_sigprocmask, SIG_BLOCK, &blocks, &was, 8));
+	printf(" %d", (was & blocks) != 0);
+	printf(" %x", *(volatile uint32_t *)(map + 0x100));
+	printf(" %d", ioctl(device, VFIO_DEVICE_GET_IRQ_INFO, nowhere) == -1 && errno == EFAULT);
+	printf(" %ld", syscall(SYS_rt_sigprocmask, SIG_SETMASK, &was, &blocks, 8));
+	printf(" %d\n", (blocks & 1ull << (SIGSEGV - 1)) != 0);
+	return 0;
+}
+
 /* Memory given to devices: one piece goes away while it is mapped, one after. */
 static int dma(void)
 {
@@ -623,6 +686,8 @@ int main(int argc, char **argv)
 	SCENE("churn", churn())
 	SCENE("dma", dma())
 	SCENE("mapped", mapped())
+	SCENE("covered", covered())
+	SCENE("overruled", overruled())
 	SCENE("loop", loops(argv[2], atol(argv[3])))
 	return 2;
 }
