@@ -417,6 +417,16 @@ void guard_start(void)
 	guard_bare = 0;
 }
 
+void guard_forked(void)
+{
+	struct sigaction now;
+	if (!started || REAL(sigaction)(SIGSEGV, NULL, &now) || now.sa_sigaction == handler ||
+	    now.sa_sigaction == light_handler)
+		return;
+	memset(masked, 0, sizeof masked);
+	guard_start();
+}
+
 static int set_action(int signal, const struct sigaction *act, struct sigaction *old)
 {
 	if (!started || signal <= 0 || signal >= SIGNALS)

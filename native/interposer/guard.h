@@ -38,6 +38,8 @@ static inline uint32_t guard_fresh(const void *from)
 extern uint8_t guard_bare; /* guard_start() did not run, or could not install its handlers */
 #endif
 void guard_start(void);
+/** In a new process: clone3(CLONE_CLEAR_SIGHAND) may have taken our handlers away. */
+void guard_forked(void);
 /** A new thread, or this one, may have been given a mask that blocks what we handle: the program believes so on. */
 void guard_thread(void);
 /** What sigprocmask() and its kin do to the mask, by the one of them that is real_set. */

@@ -2,7 +2,7 @@
  * syscall(): numbers that have an entry here go through it, so that they are recorded; the rest go on.
  *
  * Only those whose arguments and effects are the same as the libc call's (poll's and select's kin of the kernel write
- * to their timeouts, clone() and vfork() return twice on one stack: those go on).
+ * to their timeouts, vfork() returns twice on one stack: those go on).
  */
 #include <linux/openat2.h>
 #include <linux/seccomp.h>
@@ -40,6 +40,15 @@ static long received(long nr, const long *a)
 }
 
 #ifndef VFIO_RR_TRACER
+/* Returns twice: a child with a copy of our memory begins undispatched, and nothing else may tell that it is there. */
+static long cloned(long nr, const long *a)
+{
+	long pid = REAL(syscall)(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+	if (pid == 0 && dispatch_on && !*process_generation)
+		process_forked();
+	return pid;
+}
+
 static long result(long ret)
 {
 	if (ret >= 0)
@@ -133,6 +142,9 @@ long syscall(long nr, ...)
 	case SYS_pidfd_getfd:
 		return received(nr, a);
 #ifndef VFIO_RR_TRACER /* no handlers of ours are in a traced program */
+	case SYS_clone:
+	case SYS_clone3:
+		return cloned(nr, a);
 	case SYS_rt_sigaction:
 		return result(kernel_sigaction(a));
 	case SYS_rt_sigprocmask:

@@ -71,6 +71,8 @@ void process_forked(void)
 		process_pid = (uint32_t)REAL(syscall)(SYS_getpid);
 	*process_generation = ++generation;
 	ring_reset();
+	if (!process_filtered)
+		guard_forked();
 	dispatch_arm();
 	rec_note(VRR_OP_PROCESS, -1, 0, process_pid, parent, 0, 0, 0, exe);
 }
