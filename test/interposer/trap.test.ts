@@ -49,7 +49,7 @@ test('a buffer that lies in a trapped region can be given to the kernel', () => 
   assert.equal([write?.ret, write?.value], [8, 0x0123456789abcdefn]);
 });
 
-test('other memory put over a trapped page is the program\'s own; the pages beside it stay trapped', () => {
+test("other memory put over a trapped page is the program's own; the pages beside it stay trapped", () => {
   const over = runRecorded(['covered'], { mmio: 'trap' });
   assert.is(over.stdout, '11111111 1 0 33333333 11111111 22222222\n');
   assert.is(over.stdout, runPlain(['covered']).stdout);
@@ -63,7 +63,7 @@ test('other memory put over a trapped page is the program\'s own; the pages besi
   );
 });
 
-test('a handler and a mask set by the kernel\'s own calls do not undo the trap', () => {
+test("a handler and a mask set by the kernel's own calls do not undo the trap", () => {
   const other = runRecorded(['overruled'], { mmio: 'trap' });
   assert.is(other.stdout, '0 1 0 1 -1 22 11111111 7 11 0 0 11111111 1 0 1\n');
   assert.is(other.stdout, runPlain(['overruled']).stdout);
