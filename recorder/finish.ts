@@ -50,7 +50,7 @@ const lossTexts: Readonly<Record<string, readonly ['lost' | 'missed', string, st
   raw_unseen: [
     'missed',
     'processes or threads',
-    'their system calls outside libc are not in the trace: no Syscall User Dispatch, or none under their seccomp filter; --backend=ptrace sees them',
+    'their system calls outside libc are not in the trace: no Syscall User Dispatch, or none under their seccomp filter or for Go; --backend=ptrace sees them',
   ],
   raw_cloned: [
     'missed',

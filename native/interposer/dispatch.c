@@ -43,6 +43,23 @@ static int find_libc(struct dl_phdr_info *info, size_t size, void *of)
 	return 0;
 }
 
+/* Goroutines call the kernel on stacks of 2 KiB; a signal's frame is larger. The note is cmd/link's build id. */
+static int is_go(struct dl_phdr_info *info, size_t size, void *none)
+{
+	(void)size, (void)none;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+		const char *at = (const char *)(uintptr_t)(info->dlpi_addr + p->p_vaddr), *end = at + p->p_memsz;
+		while (p->p_type == PT_NOTE && end - at > (ptrdiff_t)(sizeof(ElfW(Nhdr)) + sizeof "Go")) {
+			const ElfW(Nhdr) *note = (const void *)at;
+			if (note->n_namesz == 4 && !memcmp(note + 1, "Go\0", 4))
+				return 1;
+			at += sizeof *note + ((note->n_namesz + 3ul) & ~3ul) + ((note->n_descsz + 3ul) & ~3ul);
+		}
+	}
+	return 0;
+}
+
 static bool switch_on(void)
 {
 	return REAL(prctl)(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, libc_text, libc_size, &selector) == 0;
@@ -57,7 +74,7 @@ void dispatch_prepare(void)
 				   ? memmem((void *)libc_text, libc_size, "\x0f\x05\xc3" /* syscall; ret */, 3)
 				   : NULL;
 	gadget = (uintptr_t)call;
-	if (call && switch_on()) /* so far everything passes */
+	if (call && !dl_iterate_phdr(is_go, NULL) && switch_on()) /* so far everything passes */
 		dispatch_on = true;
 	else
 		ring_lost(VRR_LOSS_RAW_UNSEEN, 1);

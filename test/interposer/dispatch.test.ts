@@ -27,10 +27,10 @@ function runApart(...command: readonly string[]): SpawnSyncReturns<string> {
   return spawnSync(program as string, rest, { encoding: 'utf8', timeout: 30_000 });
 }
 
-function recorded(scene: string, mode: RawMode = 'dispatch'): SpawnSyncReturns<string> & { ring: Ring } {
+function recorded(scene: string, mode: RawMode = 'dispatch', by = raw): SpawnSyncReturns<string> & { ring: Ring } {
   return inTemporary((folder) => {
     const path = makeRing(folder, { raw: mode });
-    const result = runApart('env', `LD_PRELOAD=${interposer}`, `${environment.ring}=${path}`, raw, scene);
+    const result = runApart('env', `LD_PRELOAD=${interposer}`, `${environment.ring}=${path}`, by, scene);
     return { ...result, ring: readRing(path) };
   });
 }
@@ -149,6 +149,13 @@ else {
       assert.equal(lostOf(ran.ring), [1, 0]);
       assert.is(ran.ring.calls.filter((c) => c.op === 'pread').length, 1);
     });
+
+  test('a program in Go, whose stacks have no room for a signal, is left alone and counted', () => {
+    const ran = recorded('basic', 'dispatch', join(build, 'raw-go'));
+    assert.equal([ran.stdout, ran.status], [runApart(raw, 'basic').stdout, 0]);
+    assert.equal(lostOf(ran.ring), [1, 0]);
+    assert.not.ok(ran.ring.calls.some((c) => c.op === 'pread'));
+  });
 
   test('not asked for: no handler, no dispatch, no call is seen', () => {
     const ran = recorded('basic', 'off');

@@ -26,6 +26,13 @@
 #include <threads.h>
 #include <unistd.h>
 
+#ifdef AS_IF_GO
+/* What Go's linker marks its programs with. */
+__asm__(".pushsection .note.go.buildid,\"a\",@note\n"
+	"	.balign 4\n	.long 4, 4, 4\n	.ascii \"Go\\0\\0id\\0\\0\"\n"
+	".popsection\n");
+#endif
+
 #define VFIO0	 "/dev/vfio/devices/vfio0"
 #define GET_INFO 0x3b6b /* VFIO_DEVICE_GET_INFO */
 
