@@ -13,12 +13,7 @@
 #include "real.h"
 #include "ring.h"
 
-/* linux/prctl.h and asm-generic/siginfo.h since 5.11 */
-#ifndef PR_SET_SYSCALL_USER_DISPATCH
-#define PR_SET_SYSCALL_USER_DISPATCH 59
-#define PR_SYS_DISPATCH_ON	     1
-#endif
-#define USER_DISPATCH 2
+#define USER_DISPATCH 2 /* SYS_USER_DISPATCH, asm-generic/siginfo.h since 5.11 */
 
 bool dispatch_on;
 static bool prepared;

@@ -13,6 +13,11 @@
 #define VFIO_RR_DISPATCH_H
 #include "libc.h"
 
+#ifndef PR_SET_SYSCALL_USER_DISPATCH /* linux/prctl.h since 5.11 */
+#define PR_SET_SYSCALL_USER_DISPATCH 59
+#define PR_SYS_DISPATCH_ON	     1
+#endif
+
 #if defined(VFIO_RR_TRACER) || !defined(__x86_64__)
 #define dispatch_on false
 static inline void dispatch_stop(bool taken)

@@ -147,9 +147,7 @@ int prctl(int option, ...)
 		dispatch_stop(false);
 		process_filtered = true;
 	}
-#ifdef PR_SET_SYSCALL_USER_DISPATCH
 	if (option == PR_SET_SYSCALL_USER_DISPATCH)
 		dispatch_stop(true);
-#endif
 	return REAL(prctl)(option, a, b, c, d);
 }
