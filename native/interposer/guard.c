@@ -427,7 +427,7 @@ void guard_forked(void)
 	guard_start();
 }
 
-static int set_action(int signal, const struct sigaction *act, struct sigaction *old)
+int guard_action(int signal, const struct sigaction *act, struct sigaction *old)
 {
 	if (!started || signal <= 0 || signal >= SIGNALS)
 		return REAL(sigaction)(signal, act, old);
@@ -459,47 +459,9 @@ static int set_action(int signal, const struct sigaction *act, struct sigaction 
 	return 0;
 }
 
-int sigaction(int signal, const struct sigaction *act, struct sigaction *old)
+bool guard_handles(int signal)
 {
-	return set_action(signal, act, old);
-}
-
-int __sigaction(int signal, const struct sigaction *act, struct sigaction *old)
-{
-	return set_action(signal, act, old);
-}
-
-static sighandler_t set_handler(int signal, sighandler_t with, int flags)
-{
-	struct sigaction act = {.sa_handler = with, .sa_flags = flags}, old;
-	if (with == SIG_ERR) {
-		errno = EINVAL;
-		return SIG_ERR;
-	}
-	if (!(flags & (int)SA_RESETHAND))
-		sigaddset(&act.sa_mask, signal);
-	return set_action(signal, &act, &old) ? SIG_ERR : old.sa_handler;
-}
-
-#define BY_SIGNAL(name, flags)                                                           \
-	sighandler_t name(int signal_, sighandler_t with)                                \
-	{                                                                                \
-		return started && slot(signal_) >= 0 ? set_handler(signal_, with, flags) \
-						     : REAL(signal)(signal_, with);      \
-	}
-BY_SIGNAL(signal, SA_RESTART)
-BY_SIGNAL(bsd_signal, SA_RESTART)
-
-sighandler_t __sysv_signal(int signal_, sighandler_t with)
-{
-	if (started && slot(signal_) >= 0)
-		return set_handler(signal_, with, (int)SA_RESETHAND | SA_NODEFER);
-	return REAL(__sysv_signal)(signal_, with);
-}
-
-sighandler_t sysv_signal(int signal_, sighandler_t with)
-{
-	return __sysv_signal(signal_, with);
+	return started && slot(signal) >= 0;
 }
 
 int guard_mask(int (*real_set)(int, const sigset_t *, sigset_t *), int how, const sigset_t *set_, sigset_t *old)
@@ -532,14 +494,4 @@ void guard_thread(void)
 	uint8_t had = strip(&mask);
 	if (had && REAL(sigprocmask)(SIG_SETMASK, &mask, NULL) == 0)
 		blocked |= had;
-}
-
-int sigprocmask(int how, const sigset_t *mask, sigset_t *old)
-{
-	return guard_mask(&REAL(sigprocmask), how, mask, old);
-}
-
-int pthread_sigmask(int how, const sigset_t *mask, sigset_t *old)
-{
-	return guard_mask(&REAL(pthread_sigmask), how, mask, old);
 }

@@ -42,6 +42,10 @@ void guard_start(void);
 void guard_forked(void);
 /** A new thread, or this one, may have been given a mask that blocks what we handle: the program believes so on. */
 void guard_thread(void);
+/** What sigaction() does, the program's handler behind ours. */
+int guard_action(int signal, const struct sigaction *act, struct sigaction *old);
+/** One of those that we handle. */
+bool guard_handles(int signal);
 /** What sigprocmask() and its kin do to the mask, by the one of them that is real_set. */
 int guard_mask(int (*real_set)(int, const sigset_t *, sigset_t *), int how, const sigset_t *set, sigset_t *old);
 
