@@ -47,6 +47,8 @@ sighandler_t sysv_signal(int signal_, sighandler_t with)
 	return __sysv_signal(signal_, with);
 }
 
+/* ---- masks ---- */
+
 int sigprocmask(int how, const sigset_t *mask, sigset_t *old)
 {
 	return guard_mask(&REAL(sigprocmask), how, mask, old);
@@ -55,4 +57,60 @@ int sigprocmask(int how, const sigset_t *mask, sigset_t *old)
 int pthread_sigmask(int how, const sigset_t *mask, sigset_t *old)
 {
 	return guard_mask(&REAL(pthread_sigmask), how, mask, old);
+}
+
+/* ---- BSD's and System V's, which libc would carry out without us ---- */
+
+static int set_bits(int how, int bits)
+{
+	sigset_t mask, old;
+	sigemptyset(&mask);
+	memcpy(&mask, &bits, sizeof bits);
+	if (sigprocmask(how, &mask, &old))
+		return -1;
+	memcpy(&bits, &old, sizeof bits);
+	return bits;
+}
+
+int sigblock(int bits)
+{
+	return set_bits(SIG_BLOCK, bits);
+}
+
+int sigsetmask(int bits)
+{
+	return set_bits(SIG_SETMASK, bits);
+}
+
+static int set_one(int how, int signal, sigset_t *old)
+{
+	sigset_t one;
+	sigemptyset(&one);
+	return sigaddset(&one, signal) ? -1 : sigprocmask(how, &one, old);
+}
+
+int sighold(int signal)
+{
+	return set_one(SIG_BLOCK, signal, NULL);
+}
+
+int sigrelse(int signal)
+{
+	return set_one(SIG_UNBLOCK, signal, NULL);
+}
+
+int sigignore(int signal)
+{
+	struct sigaction act = {.sa_handler = SIG_IGN};
+	return sigaction(signal, &act, NULL);
+}
+
+sighandler_t sigset(int signal, sighandler_t with)
+{
+	struct sigaction act = {.sa_handler = with}, was;
+	sigset_t old;
+	bool hold = with == SIG_HOLD;
+	if (sigaction(signal, hold ? NULL : &act, &was) || set_one(hold ? SIG_BLOCK : SIG_UNBLOCK, signal, &old))
+		return SIG_ERR;
+	return sigismember(&old, signal) ? SIG_HOLD : was.sa_handler;
 }

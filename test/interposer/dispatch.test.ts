@@ -115,7 +115,17 @@ prepare();
 const able = runApart('true').status === 0 && spawnSync('strace', ['-V']).status === 0;
 if (!able) console.log('SKIP needs strace and a mount namespace');
 else {
-  for (const scene of ['basic', 'threads', 'forks', 'exec', 'blocked', 'handlers', 'stacks', 'registers'])
+  for (const scene of [
+    'basic',
+    'threads',
+    'forks',
+    'exec',
+    'blocked',
+    'traditional',
+    'handlers',
+    'stacks',
+    'registers',
+  ])
     test(`${scene}: the program is the same, and the trace has what strace saw`, () => {
       const plain = runApart(raw, scene);
       assert.equal([plain.status, plain.stderr], [0, '']);

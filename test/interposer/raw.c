@@ -215,6 +215,42 @@ static int blocked(void)
 	return 0;
 }
 
+/* BSD's and System V's calls. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+static const char *name_of(sighandler_t h)
+{
+	return h == SIG_DFL    ? "default"
+	       : h == SIG_IGN  ? "ignore"
+	       : h == SIG_HOLD ? "hold"
+	       : h == handler  ? "handler"
+			       : "?";
+}
+static int traditional(void)
+{
+	open_device();
+	printf("%x ", sigblock(1 << (SIGSYS - 1) | 1 << (SIGUSR1 - 1)));
+	printf("%ld ", get(0x74));
+	printf("%x ", sigsetmask(~0));
+	printf("%ld ", get(0x75));
+	printf("%x\n", sigsetmask(0));
+	static const int signals[] = {SIGSYS, SIGSEGV, SIGUSR1, 0, 65};
+	for (int i = 0; i < 5; i++) {
+		int s = signals[i];
+		printf("%s ", name_of(sigset(s, SIG_HOLD)));
+		printf("%s ", name_of(sigset(s, SIG_HOLD)));
+		printf("%ld ", get(0x78 + i));
+		printf("%d ", sigrelse(s));
+		printf("%s ", name_of(sigset(s, handler)));
+		printf("%d ", sighold(s));
+		printf("%ld ", get(0x90 + i));
+		printf("%s ", name_of(sigset(s, SIG_IGN)));
+		printf("%d %ld\n", sigignore(s), RAW(SYS_ioctl, device, GET_INFO, 16));
+	}
+	return 0;
+}
+#pragma GCC diagnostic pop
+
 struct kernel_action {
 	void (*handler)(int);
 	unsigned long flags;
@@ -458,7 +494,7 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(void);
 	} scenes[] = {{"basic", basic},	    {"threads", threads},   {"forks", forks},	{"exec", exec},
-		      {"blocked", blocked}, {"handlers", handlers}, {"stacks", stacks}, {"clones", clones},
+		      {"blocked", blocked}, {"traditional", traditional}, {"handlers", handlers}, {"stacks", stacks}, {"clones", clones},
 		      {"filter", filter},   {"own", own},	    {"storm", storm},	{"registers", registers}};
 	setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
 	for (size_t i = 0; argc > 1 && i < sizeof scenes / sizeof *scenes; i++)
