@@ -22,7 +22,7 @@ struct pid_row {
 };
 
 struct drain {
-	bool open, prepared;
+	bool open, prepared, given_up;
 	struct ring ring;
 	struct streams streams;
 	struct intern intern;

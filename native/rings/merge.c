@@ -291,10 +291,16 @@ static bool held_by_waiting(const struct drain *drain, uint64_t now)
 	return drain->stuck_since && now - drain->stuck_since > ring_ticks(&drain->ring, HOLD_BACK_NS);
 }
 
+static bool is_cut(const struct drain *drain)
+{
+	return __atomic_load_n(&drain->ring.cut, __ATOMIC_ACQUIRE);
+}
+
 /* The ring was cut off: what this batch has of it may be zeros, and nothing comes any more. Each stream that was being
- * read has lost something. */
+ * read has lost something; if the cut came while the last of them was buried, that one. */
 static int64_t give_up(struct drain *drain)
 {
+	int64_t before = drain->damaged;
 	batch_clear(&drain->batch);
 	drain->prepared = false;
 	for (size_t i = 0; i < drain->streams.count; i++) {
@@ -304,12 +310,10 @@ static int64_t give_up(struct drain *drain)
 			drain->damaged++;
 		}
 	}
+	if (!drain->given_up && drain->damaged == before)
+		drain->damaged++;
+	drain->given_up = true;
 	return 0;
-}
-
-static bool is_cut(const struct drain *drain)
-{
-	return __atomic_load_n(&drain->ring.cut, __ATOMIC_ACQUIRE);
 }
 
 int64_t drain_batch(struct drain *drain, int64_t max, enum haste haste)
@@ -348,7 +352,7 @@ int64_t drain_batch(struct drain *drain, int64_t max, enum haste haste)
 	int wrong = merge(drain, list, n, to);
 	if (!wrong && finish && !drain->batch.event.count)
 		wrong = unfinished(drain, list, n);
-	if (!wrong && !finish)
+	if (!wrong && !finish && !is_cut(drain)) /* else what is not read yet would look like nothing */
 		wrong = bury(drain, list, n);
 	free(list);
 	if (!wrong)

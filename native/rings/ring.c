@@ -95,9 +95,10 @@ static bool allocate(struct ring *ring, uint32_t segment)
 {
 	if (ring->allocated[segment])
 		return true;
-	/* tmpfs that is full would answer the program's store with SIGBUS: no page, no ticket. */
+	/* tmpfs that is full would answer the program's store with SIGBUS: no page, no ticket. A file that was cut off
+	 * meanwhile must not grow again: what is gone would be zeros, which nobody misses. */
 	off_t at = (off_t)((uint8_t *)ring_segment(ring, segment) - ring->map);
-	if (fallocate(ring->fd, 0, at, ring->segment_size) && errno != EOPNOTSUPP)
+	if (fallocate(ring->fd, FALLOC_FL_KEEP_SIZE, at, ring->segment_size) && errno != EOPNOTSUPP)
 		return false;
 	ring->allocated[segment] = 1;
 	return true;
