@@ -45,8 +45,9 @@ int main(int argc, char **argv)
 	snprintf(group, sizeof(group), "%d", d.group);
 	snprintf(container, sizeof(container), "%d", d.container);
 	fflush(stdout);
-	expect("posix_spawn", posix_spawn(&pid, program, NULL, NULL, child, environ), 0);
+	int error = posix_spawn(&pid, program, NULL, NULL, child, environ);
 	waitpid(pid, &status, 0);
+	expect("posix_spawn", error, 0); /* after what the child prints */
 	check("the child's status", (uint64_t)(unsigned)status, 0);
 	edu_registers(&d);
 	device_close(&d);
