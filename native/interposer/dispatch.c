@@ -239,7 +239,7 @@ bool dispatch_call(const siginfo_t *info, void *context)
 		g[REG_RAX] = kernel_sigaction(a);
 		return true;
 	case SYS_vfork:
-		ret = vfork();
+		ret = fork(); /* see call_clone() */
 		break;
 	case SYS_execve:
 		ret = execve(P(0), P(1), P(2));

@@ -4,6 +4,7 @@
 #include "process.h"
 #include "real.h"
 #include "ring.h"
+#include "vfork.h"
 
 uint32_t fds[FDS_MAX];
 int fds_top = -1;
@@ -12,6 +13,10 @@ void fds_set(int fd, uint32_t entry)
 {
 	if (fd < 0)
 		return;
+	if (unlikely(vfork_on) && vfork_child()) {
+		vfork_set(fd, entry);
+		return;
+	}
 	if (fd >= FDS_MAX) {
 		if (entry)
 			ring_lost(VRR_LOSS_FD_RANGE, 1);
@@ -28,6 +33,8 @@ uint32_t fds_take(int fd)
 {
 	if ((unsigned)fd >= FDS_MAX || !fds_get(fd))
 		return 0;
+	if (unlikely(vfork_on) && vfork_child())
+		return vfork_take(fd);
 	return __atomic_exchange_n(&fds[fd], 0, __ATOMIC_ACQ_REL);
 }
 

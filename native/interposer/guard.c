@@ -10,6 +10,7 @@
 #include "real.h"
 #include "ring.h"
 #include "trap.h"
+#include "vfork.h"
 
 /* No handlers of ours are in place: only memory that is there for certain is looked at. */
 __attribute__((used)) uint8_t guard_bare = 1;
@@ -220,16 +221,52 @@ static int slot(int signal)
 	return -1;
 }
 
+/* The same in the child of vfork(), whose memory is the parent's and whose handlers are not. */
+static __thread struct {
+	struct sigaction theirs[OURS];
+	uint8_t masked[SIGNALS], blocked;
+} apart;
+
 static struct sigaction setting(int i)
 {
+	if (unlikely(vfork_on) && vfork_child())
+		return apart.theirs[i];
 	return theirs[i][__atomic_load_n(&current[i], __ATOMIC_ACQUIRE)];
 }
 
 static void set(int i, const struct sigaction *act)
 {
+	if (unlikely(vfork_on) && vfork_child()) {
+		apart.theirs[i] = *act;
+		return;
+	}
 	uint8_t other = !__atomic_load_n(&current[i], __ATOMIC_RELAXED);
 	theirs[i][other] = *act;
 	__atomic_store_n(&current[i], other, __ATOMIC_RELEASE);
+}
+
+static uint8_t *masked_by(int signal)
+{
+	return unlikely(vfork_on) && vfork_child() ? &apart.masked[signal] : &masked[signal];
+}
+
+void guard_part(void)
+{
+	for (int i = 0; i < OURS; i++)
+		apart.theirs[i] = setting(i);
+	memcpy(apart.masked, masked, sizeof masked);
+	apart.blocked = blocked;
+}
+
+void guard_join(bool kept)
+{
+	if (!kept) {
+		blocked = apart.blocked;
+		return;
+	}
+	for (int i = 0; i < OURS; i++)
+		set(i, &apart.theirs[i]);
+	memcpy(masked, apart.masked, sizeof masked);
 }
 
 static uint8_t strip(sigset_t *mask)
@@ -433,7 +470,7 @@ int guard_action(int signal, const struct sigaction *act, struct sigaction *old)
 		return REAL(sigaction)(signal, act, old);
 	int i = slot(signal);
 	struct sigaction now, ours;
-	uint8_t in_mask = 0, was_in_mask = masked[signal];
+	uint8_t in_mask = 0, was_in_mask = *masked_by(signal);
 	if (act) {
 		now = *act;
 		ours = i < 0 ? *act : installed(signal, act);
@@ -451,7 +488,7 @@ int guard_action(int signal, const struct sigaction *act, struct sigaction *old)
 		return -1;
 	}
 	if (act)
-		masked[signal] = in_mask;
+		*masked_by(signal) = in_mask;
 	if (old && i >= 0)
 		*old = was;
 	else if (old)

@@ -40,6 +40,9 @@ extern uint8_t guard_bare; /* guard_start() did not run, or could not install it
 void guard_start(void);
 /** In a new process: clone3(CLONE_CLEAR_SIGHAND) may have taken our handlers away. */
 void guard_forked(void);
+/** The child of vfork() changes settings of its own; join: it is over, or (kept) its settings are the process's. */
+void guard_part(void);
+void guard_join(bool kept);
 /** A new thread, or this one, may have been given a mask that blocks what we handle: the program believes so on. */
 void guard_thread(void);
 /** What sigaction() does, the program's handler behind ours. */

@@ -1,4 +1,4 @@
-/* fork, exec, and calls that tell that a seccomp filter comes. */
+/* fork (vfork.c has its sister), exec, and calls that tell that a seccomp filter comes. */
 #include "dispatch.h"
 #include "fds.h"
 #include "guard.h"
@@ -24,12 +24,6 @@ pid_t fork(void)
 	rec_leave(&r, rec_result(pid));
 	rec_end(&r, 0);
 	return pid;
-}
-
-/* A child that shares our memory would clear our table when it closes descriptors: it gets a copy. */
-pid_t vfork(void)
-{
-	return fork();
 }
 
 /* ---- exec: a call that does not return when it succeeds ---- */
@@ -143,10 +137,8 @@ int prctl(int option, ...)
 	unsigned long a = va_arg(list, unsigned long), b = va_arg(list, unsigned long), c = va_arg(list, unsigned long),
 		      d = va_arg(list, unsigned long);
 	va_end(list);
-	if (option == PR_SET_SECCOMP) {
-		dispatch_stop(false);
-		process_filtered = true;
-	}
+	if (option == PR_SET_SECCOMP)
+		process_filter(true);
 	if (option == PR_SET_SYSCALL_USER_DISPATCH)
 		dispatch_stop(true);
 	return REAL(prctl)(option, a, b, c, d);

@@ -153,9 +153,8 @@ long syscall(long nr, ...)
 	case SYS_prctl:
 		return prctl(I(0), a[1], a[2], a[3], a[4]);
 	case SYS_seccomp:
-		if (a[0] == SECCOMP_SET_MODE_STRICT || (a[0] == SECCOMP_SET_MODE_FILTER && a[2])) /* else a question */
-			dispatch_stop(false);
-		process_filtered = true;
+		/* else a question */
+		process_filter(a[0] == SECCOMP_SET_MODE_STRICT || (a[0] == SECCOMP_SET_MODE_FILTER && a[2]));
 		break;
 	default:
 		break;

@@ -12,6 +12,7 @@
 #include "real.h"
 #include "ring.h"
 #include "trap.h"
+#include "vfork.h"
 
 /* Where struct pthread keeps the tid (glibc nptl/descr.h: after a header of fixed size and a list node). */
 #if defined(__x86_64__)
@@ -35,6 +36,8 @@ static __thread uint32_t known_tid;
 
 uint32_t process_tid(void)
 {
+	if (unlikely(vfork_on))
+		return vfork_pid();
 	if (tid_at < 0)
 		return 0;
 	known_tid = *(volatile uint32_t *)((char *)pthread_self() + tid_at);
@@ -63,7 +66,12 @@ void process_watch_thread(void *token)
 
 void process_forked(void)
 {
-	uint32_t parent = process_pid, before = known_tid, tid = process_tid();
+	uint32_t parent = process_pid, before = known_tid;
+	if (vfork_on) {
+		parent = vfork_pid();
+		vfork_left();
+	}
+	uint32_t tid = process_tid();
 	/* fork() keeps the thread's descriptor up to date; a bare clone() does not. */
 	if (tid_at >= 0 && tid != before)
 		process_pid = tid;
@@ -74,7 +82,23 @@ void process_forked(void)
 	if (!process_filtered)
 		guard_forked();
 	dispatch_arm();
-	rec_note(VRR_OP_PROCESS, -1, 0, process_pid, parent, 0, 0, 0, exe);
+	process_note(process_pid, parent);
+}
+
+void process_note(uint32_t pid, uint32_t parent)
+{
+	rec_note(VRR_OP_PROCESS, -1, 0, pid, parent, 0, 0, 0, exe);
+}
+
+void process_filter(bool surely)
+{
+	if (vfork_child()) {
+		vfork_filtered();
+		return;
+	}
+	if (surely)
+		dispatch_stop(false);
+	process_filtered = true;
 }
 
 bool process_link(int fd, char target[256])
@@ -207,7 +231,7 @@ __attribute__((constructor(101))) static void process_start(void)
 		else
 			start_freely();
 		find_exe();
-		rec_note(VRR_OP_PROCESS, -1, 0, process_pid, status.parent, 0, 0, 0, exe);
+		process_note(process_pid, status.parent);
 		if (!process_filtered)
 			fds_scan();
 	}

@@ -56,6 +56,7 @@
 	X(int, eventfd, (unsigned, int))                                                                  \
 	X(int, eventfd_read, (int, eventfd_t *))                                                          \
 	X(int, eventfd_write, (int, eventfd_t))                                                           \
+	X(pid_t, vfork, (void))                                                                           \
 	X(pid_t, fork, (void))                                                                            \
 	X(int, execve, (const char *, char *const[], char *const[]))                                      \
 	X(int, execvpe, (const char *, char *const[], char *const[]))                                     \

@@ -3,6 +3,7 @@
 #include "guard.h"
 #include "process.h"
 #include "stream.h"
+#include "vfork.h"
 
 /* A handler's frame is at least this far below the call that it interrupts: the signal frame alone is larger. */
 #define FRAME_SLACK 512
@@ -28,7 +29,7 @@ static void fixed_part(struct vrr_record *r, int fd, uint32_t handle, uint64_t a
 	r->value = 0;
 }
 
-/* A call that was left by longjmp() never returns: say so, so that its segment can go back. */
+/* Calls that were left by longjmp(). */
 static void abandon(struct stream *s, const void *frame)
 {
 	while (s->waiting) {
@@ -37,8 +38,7 @@ static void abandon(struct stream *s, const void *frame)
 		if (above >= FRAME_NEAR)
 			return;
 		s->waiting--;
-		uint64_t was = relaxed(&p->record->head);
-		release(&p->record->head, (was & 0x0000ffffffffffffull) | (uint64_t)VRR_STATE_DONE << 48);
+		rec_abandon(p->record);
 	}
 }
 
@@ -95,20 +95,28 @@ __attribute__((cold, noinline)) static bool passes(int op)
 	return true;
 }
 
+/* Another generation than the streams': a new process, or the child of vfork(). false: not to be recorded. */
+__attribute__((cold, noinline)) static bool anew(uint32_t generation, int fd)
+{
+	if (!generation)
+		process_forked();
+	else if (vfork_on && vfork_child())
+		return !vfork_gone(fd);
+	else if (generation != ring_self.generation)
+		ring_reset();
+	return true;
+}
+
 /* Goes into our own code: the stream that this thread writes now, with `room` bytes in its segment; NULL: not recorded.
  */
-static inline struct stream *go_in(const void *frame, int op, uint32_t room)
+static inline struct stream *go_in(const void *frame, int op, int fd, uint32_t room)
 {
 	if (unlikely(!ring) || (unlikely(relaxed(&ring->recording) != VRR_RECORDING_ON) && passes(op)))
 		return NULL;
 	struct thread *t = &ring_self;
 	uint32_t generation = *process_generation;
-	if (unlikely(generation != t->generation)) {
-		if (!generation)
-			process_forked();
-		else
-			ring_reset();
-	}
+	if (unlikely(generation != t->generation) && !anew(generation, fd))
+		return NULL;
 	uint32_t level = t->depth;
 	if (unlikely(level >= LEVELS)) {
 		ring_lost(VRR_LOSS_NESTING, 1);
@@ -146,7 +154,8 @@ static inline void set_waiting(struct stream *s, struct vrr_record *record, cons
 /* Back from the call, in our own code again; false: the record is not ours to complete any more. */
 static inline bool set_returned(struct stream *s, const struct vrr_record *record, uint32_t generation)
 {
-	if (unlikely(*process_generation != generation))
+	if (unlikely(*process_generation != generation) &&
+	    (generation != VFORKED || ring_self.generation != VFORKED || !*process_generation))
 		return false; /* a signal handler forked meanwhile, and this is the child */
 	if (likely(s->waiting && s->pending[s->waiting - 1].record == record)) {
 		s->waiting--;
@@ -171,7 +180,7 @@ __attribute__((cold)) struct brief rec_brief(int op, int fd, uint32_t entry, uin
 					     int flags)
 {
 	const void *here = stack_here();
-	struct stream *s = go_in(here, op, sizeof(struct vrr_record));
+	struct stream *s = go_in(here, op, fd, sizeof(struct vrr_record));
 	if (!s)
 		return (struct brief){0};
 	uint32_t at = s->used;
@@ -197,7 +206,7 @@ __attribute__((cold)) void rec_brief_end(struct brief b, uint64_t now, int64_t r
 
 void rec_begin(struct rec *r, int op, int fd, uint32_t entry, uint64_t a, uint64_t b, uint32_t room)
 {
-	struct stream *s = go_in(r, op, room + (uint32_t)sizeof(struct vrr_record));
+	struct stream *s = go_in(r, op, fd, room + (uint32_t)sizeof(struct vrr_record));
 	r->record = NULL;
 	if (unlikely(!s))
 		return;

@@ -8,6 +8,7 @@
 #include "real.h"
 #include "guard.h"
 #include "process.h"
+#include "vfork.h"
 
 #define GONE_AFTER 2 /* seconds of a standing heartbeat after which nobody is thought to drain */
 
@@ -118,12 +119,30 @@ bool ring_fault(void *address)
 	return true;
 }
 
-void ring_reset(void)
+void ring_part(uint32_t generation)
 {
 	for (int i = 0; i < LEVELS; i++)
 		memset(&ring_self.level[i], 0, sizeof ring_self.level[i]);
-	ring_self.generation = *process_generation;
+	ring_self.generation = generation;
 	ring_self.dropped = 0;
+}
+
+void ring_reset(void)
+{
+	ring_part(*process_generation);
+}
+
+void ring_close(void)
+{
+	for (int i = 0; i < LEVELS; i++) {
+		struct stream *s = &ring_self.level[i];
+		while (s->waiting)
+			rec_abandon(s->pending[--s->waiting].record);
+		if (s->segment)
+			release(&s->segment->closed, 1);
+		s->segment = NULL;
+		s->used = s->end = 0;
+	}
 }
 
 void ring_thread_ends(void *unused)
@@ -131,12 +150,7 @@ void ring_thread_ends(void *unused)
 	(void)unused;
 	if (!ring || *process_generation != ring_self.generation)
 		return;
-	for (int i = 0; i < LEVELS; i++) {
-		if (ring_self.level[i].segment)
-			release(&ring_self.level[i].segment->closed, 1);
-		ring_self.level[i].segment = NULL;
-		ring_self.level[i].used = ring_self.level[i].end = 0;
-	}
+	ring_close();
 }
 
 /* ---- segments ---- */
@@ -228,7 +242,7 @@ bool ring_next_segment(struct stream *s)
 	}
 	segment->stream = s->id;
 	segment->part = s->part++;
-	segment->pid = process_pid;
+	segment->pid = unlikely(vfork_on) ? vfork_pid() : process_pid;
 	segment->tid = process_tid();
 	segment->level = (uint32_t)(s - ring_self.level);
 	segment->closed = 0;

@@ -61,6 +61,10 @@ bool ring_fault(void *address);
 void ring_reset(void);
 /** The streams of this thread get no more records. */
 void ring_thread_ends(void *unused);
+/** This thread's streams start anew under another generation; those that it had stay open. */
+void ring_part(uint32_t generation);
+/** The streams of this thread are over, with calls that will not return. */
+void ring_close(void);
 
 /** The same for a call whose bytes fit the record itself, through brief.h: shown as ENTERED at once, then as DONE. */
 struct brief rec_brief(int op, int fd, uint32_t entry, uint64_t a, uint64_t b, uint64_t value, int flags);

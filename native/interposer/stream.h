@@ -38,6 +38,13 @@ static inline uint64_t rec_head(uint32_t size, int op, int flags, int state)
 	return size | (uint64_t)op << 32 | (uint64_t)flags << 40 | (uint64_t)state << 48;
 }
 
+/** A call that never returns: says so, so that its segment can go back. */
+static inline void rec_abandon(struct vrr_record *r)
+{
+	uint64_t was = __atomic_load_n(&r->head, __ATOMIC_RELAXED);
+	__atomic_store_n(&r->head, (was & 0x0000ffffffffffffull) | (uint64_t)VRR_STATE_DONE << 48, __ATOMIC_RELEASE);
+}
+
 #define acquire(p)     __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define relaxed(p)     __atomic_load_n(p, __ATOMIC_RELAXED)
 #define release(p, v)  __atomic_store_n(p, v, __ATOMIC_RELEASE)

@@ -29,21 +29,20 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <ucontext.h>
 #include <unistd.h>
 
-/* An address that nothing is mapped at; volatile, or the compiler refuses to use it. */
-static void *volatile nowhere = (void *)16;
+#include "program.h"
 
-static int device_open(void)
+void *volatile nowhere = (void *)16;
+
+int device_open(void)
 {
 	int group = open("/dev/vfio/12", O_RDWR);
 	return ioctl(group, VFIO_GROUP_GET_DEVICE_FD, "0000:00:04.0");
 }
 
-static uint32_t get(int fd, off_t at)
+uint32_t get(int fd, off_t at)
 {
 	uint32_t value = 0;
 	if (pread(fd, &value, sizeof value, at) != sizeof value)
@@ -51,7 +50,7 @@ static uint32_t get(int fd, off_t at)
 	return value;
 }
 
-static void put(int fd, off_t at, uint32_t value)
+void put(int fd, off_t at, uint32_t value)
 {
 	if (pwrite(fd, &value, sizeof value, at) != sizeof value)
 		perror("pwrite");
@@ -113,31 +112,6 @@ static int threads(void)
 		pthread_create(&t[i], NULL, read_many, (void *)(intptr_t)device);
 	for (int i = 0; i < 4; i++)
 		pthread_join(t[i], NULL);
-	return 0;
-}
-
-static int forks(void)
-{
-	int device = device_open();
-	get(device, 0);
-	fflush(stdout);
-	for (int i = 0; i < 3; i++) {
-		pid_t pid = i == 1 ? vfork() : fork();
-		if (!pid) {
-			get(device, 4 + 4 * i);
-			_exit(i);
-		}
-		int status;
-		waitpid(pid, &status, 0);
-		printf("child ended with %d\n", WEXITSTATUS(status));
-	}
-	pid_t bare = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-	if (!bare) {
-		get(device, 100);
-		_exit(0);
-	}
-	waitpid(bare, NULL, 0);
-	get(device, 200);
 	return 0;
 }
 
@@ -480,100 +454,6 @@ static int raw(void)
 	return 0;
 }
 
-/* Loads and stores of every width, and the wide ones that a compiler makes of memcpy. */
-static int mapped(void)
-{
-	int device = device_open();
-	put(device, 0x100, 0x89abcdef);
-	put(device, 0x104, 0x01234567);
-	char *map = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, device, 0);
-	printf("%x", *(volatile uint8_t *)(map + 0x101));
-	printf(" %x", *(volatile uint16_t *)(map + 0x102));
-	printf(" %x", *(volatile uint32_t *)(map + 0x100));
-	printf(" %lx", *(volatile uint64_t *)(map + 0x100));
-	printf(" %d", *(volatile int8_t *)(map + 0x103));
-	printf(" %ld\n", (long)*(volatile int32_t *)(map + 0x100));
-	*(volatile uint8_t *)(map + 0x1200) = 0x11;
-	*(volatile uint16_t *)(map + 0x1202) = 0x2233;
-	*(volatile uint32_t *)(map + 0x1204) = 0x44556677;
-	*(volatile uint64_t *)(map + 0x1208) = 0x8899aabbccddeeffull;
-	printf("%x %x %x %x\n", get(device, 0x1200), get(device, 0x1204), get(device, 0x1208), get(device, 0x120c));
-	char copy[64];
-	memcpy(copy, map + 0x100, sizeof copy);
-	(*(volatile uint32_t *)(map + 0x300))++;
-	__atomic_fetch_add((uint32_t *)(map + 0x300), 5, __ATOMIC_SEQ_CST);
-	printf("%x %x\n", *(uint32_t *)copy, get(device, 0x300));
-	printf("%zd", pwrite(device, map + 0x100, 8, 0x800));
-	printf(" %x\n", get(device, 0x804));
-	printf("%d", munmap(map + 4096, 4096));
-	printf(" %x", *(volatile uint32_t *)(map + 0x104));
-	printf(" %d\n", munmap(map, 4096));
-	fflush(stdout);
-	return *(volatile uint8_t *)map;
-}
-
-/* Other memory is put over the first of two trapped pages; the second stays trapped. */
-static int covered(void)
-{
-	int device = device_open();
-	put(device, 0x100, 0x11111111);
-	put(device, 0x1100, 0x22222222);
-	char *map = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, device, 0);
-	printf("%x", *(volatile uint32_t *)(map + 0x100));
-	char *over = mmap(map, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-	printf(" %d", over == map);
-	printf(" %x", *(volatile uint32_t *)(map + 0x100));
-	*(volatile uint32_t *)(map + 0x100) = 0x33333333;
-	printf(" %x %x", *(volatile uint32_t *)(map + 0x100), get(device, 0x100));
-	printf(" %x\n", *(volatile uint32_t *)(map + 0x1100));
-	return 0;
-}
-
-static volatile sig_atomic_t overruled_by;
-
-static void skip_load(int signal, siginfo_t *info, void *context)
-{
-	(void)info;
-	ucontext_t *uc = context;
-	overruled_by = signal;
-	uc->uc_mcontext.gregs[REG_RIP] += 2; /* mov (%rax), %eax */
-}
-
-/* A handler and a mask set by the kernel's own calls, through libc's syscall(). */
-static int overruled(void)
-{
-	struct {
-		void (*handler)(int, siginfo_t *, void *);
-		unsigned long flags;
-		void (*restorer)(void);
-		uint64_t mask;
-	} ours = {0}, old = {0};
-	uint64_t blocks = 1ull << (SIGSEGV - 1), was = 0;
-	int device = device_open();
-	put(device, 0x100, 0x11111111);
-	char *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, device, 0);
-	struct sigaction by_libc = {.sa_sigaction = skip_load, .sa_flags = SA_SIGINFO};
-	sigaction(SIGSEGV, &by_libc, NULL);
-	/* The same once more, with libc's restorer, which only the kernel tells. */
-	printf("%ld", syscall(SYS_rt_sigaction, SIGSEGV, NULL, &ours, 8));
-	printf(" %d", ours.handler == skip_load);
-	printf(" %ld", syscall(SYS_rt_sigaction, SIGSEGV, &ours, &old, 8));
-	printf(" %d", old.handler == skip_load);
-	printf(" %ld", syscall(SYS_rt_sigaction, SIGSEGV, &ours, NULL, 4));
-	printf(" %d", errno);
-	printf(" %x", *(volatile uint32_t *)(map + 0x100));
-	uint32_t value = 7;
-	__asm__ volatile(".byte 0x8b, 0x00" /* mov (%rax), %eax */ : "+a"(value) : : "memory");
-	printf(" %x %d", value, (int)overruled_by);
-	printf(" %ld", syscall(SYS_rt_sigprocmask, SIG_BLOCK, &blocks, &was, 8));
-	printf(" %d", (was & blocks) != 0);
-	printf(" %x", *(volatile uint32_t *)(map + 0x100));
-	printf(" %d", ioctl(device, VFIO_DEVICE_GET_IRQ_INFO, nowhere) == -1 && errno == EFAULT);
-	printf(" %ld", syscall(SYS_rt_sigprocmask, SIG_SETMASK, &was, &blocks, 8));
-	printf(" %d\n", (blocks & 1ull << (SIGSEGV - 1)) != 0);
-	return 0;
-}
-
 /* Memory given to devices: one piece goes away while it is mapped, one after. */
 static int dma(void)
 {
@@ -671,6 +551,7 @@ int main(int argc, char **argv)
 	SCENE("regions", regions())
 	SCENE("threads", threads())
 	SCENE("forks", forks())
+	SCENE("vforks", vforks(argv))
 	SCENE("handlers", handlers())
 	SCENE("segv", segv(argc > 2 ? argv[2] : ""))
 	SCENE("confined", confined())

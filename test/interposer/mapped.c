@@ -1,0 +1,108 @@
+/* Scenes of mapped regions. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/vfio.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "program.h"
+
+/* Loads and stores of every width, and the wide ones that a compiler makes of memcpy. */
+int mapped(void)
+{
+	int device = device_open();
+	put(device, 0x100, 0x89abcdef);
+	put(device, 0x104, 0x01234567);
+	char *map = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, device, 0);
+	printf("%x", *(volatile uint8_t *)(map + 0x101));
+	printf(" %x", *(volatile uint16_t *)(map + 0x102));
+	printf(" %x", *(volatile uint32_t *)(map + 0x100));
+	printf(" %lx", *(volatile uint64_t *)(map + 0x100));
+	printf(" %d", *(volatile int8_t *)(map + 0x103));
+	printf(" %ld\n", (long)*(volatile int32_t *)(map + 0x100));
+	*(volatile uint8_t *)(map + 0x1200) = 0x11;
+	*(volatile uint16_t *)(map + 0x1202) = 0x2233;
+	*(volatile uint32_t *)(map + 0x1204) = 0x44556677;
+	*(volatile uint64_t *)(map + 0x1208) = 0x8899aabbccddeeffull;
+	printf("%x %x %x %x\n", get(device, 0x1200), get(device, 0x1204), get(device, 0x1208), get(device, 0x120c));
+	char copy[64];
+	memcpy(copy, map + 0x100, sizeof copy);
+	(*(volatile uint32_t *)(map + 0x300))++;
+	__atomic_fetch_add((uint32_t *)(map + 0x300), 5, __ATOMIC_SEQ_CST);
+	printf("%x %x\n", *(uint32_t *)copy, get(device, 0x300));
+	printf("%zd", pwrite(device, map + 0x100, 8, 0x800));
+	printf(" %x\n", get(device, 0x804));
+	printf("%d", munmap(map + 4096, 4096));
+	printf(" %x", *(volatile uint32_t *)(map + 0x104));
+	printf(" %d\n", munmap(map, 4096));
+	fflush(stdout);
+	return *(volatile uint8_t *)map;
+}
+
+/* Other memory is put over the first of two trapped pages; the second stays trapped. */
+int covered(void)
+{
+	int device = device_open();
+	put(device, 0x100, 0x11111111);
+	put(device, 0x1100, 0x22222222);
+	char *map = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, device, 0);
+	printf("%x", *(volatile uint32_t *)(map + 0x100));
+	char *over = mmap(map, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	printf(" %d", over == map);
+	printf(" %x", *(volatile uint32_t *)(map + 0x100));
+	*(volatile uint32_t *)(map + 0x100) = 0x33333333;
+	printf(" %x %x", *(volatile uint32_t *)(map + 0x100), get(device, 0x100));
+	printf(" %x\n", *(volatile uint32_t *)(map + 0x1100));
+	return 0;
+}
+
+static volatile sig_atomic_t overruled_by;
+
+static void skip_load(int signal, siginfo_t *info, void *context)
+{
+	(void)info;
+	ucontext_t *uc = context;
+	overruled_by = signal;
+	uc->uc_mcontext.gregs[REG_RIP] += 2; /* mov (%rax), %eax */
+}
+
+/* A handler and a mask set by the kernel's own calls, through libc's syscall(). */
+int overruled(void)
+{
+	struct {
+		void (*handler)(int, siginfo_t *, void *);
+		unsigned long flags;
+		void (*restorer)(void);
+		uint64_t mask;
+	} ours = {0}, old = {0};
+	uint64_t blocks = 1ull << (SIGSEGV - 1), was = 0;
+	int device = device_open();
+	put(device, 0x100, 0x11111111);
+	char *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, device, 0);
+	struct sigaction by_libc = {.sa_sigaction = skip_load, .sa_flags = SA_SIGINFO};
+	sigaction(SIGSEGV, &by_libc, NULL);
+	/* The same once more, with libc's restorer, which only the kernel tells. */
+	printf("%ld", syscall(SYS_rt_sigaction, SIGSEGV, NULL, &ours, 8));
+	printf(" %d", ours.handler == skip_load);
+	printf(" %ld", syscall(SYS_rt_sigaction, SIGSEGV, &ours, &old, 8));
+	printf(" %d", old.handler == skip_load);
+	printf(" %ld", syscall(SYS_rt_sigaction, SIGSEGV, &ours, NULL, 4));
+	printf(" %d", errno);
+	printf(" %x", *(volatile uint32_t *)(map + 0x100));
+	uint32_t value = 7;
+	__asm__ volatile(".byte 0x8b, 0x00" /* mov (%rax), %eax */ : "+a"(value) : : "memory");
+	printf(" %x %d", value, (int)overruled_by);
+	printf(" %ld", syscall(SYS_rt_sigprocmask, SIG_BLOCK, &blocks, &was, 8));
+	printf(" %d", (was & blocks) != 0);
+	printf(" %x", *(volatile uint32_t *)(map + 0x100));
+	printf(" %d", ioctl(device, VFIO_DEVICE_GET_IRQ_INFO, nowhere) == -1 && errno == EFAULT);
+	printf(" %ld", syscall(SYS_rt_sigprocmask, SIG_SETMASK, &was, &blocks, 8));
+	printf(" %d\n", (blocks & 1ull << (SIGSEGV - 1)) != 0);
+	return 0;
+}
