@@ -173,6 +173,15 @@ static int unfinished(struct drain *drain, const struct candidate *streams, size
 	return wrong;
 }
 
+/* Nobody writes to it any more, and nothing of it could be moved. */
+static bool tear(struct drain *drain, struct stream *stream)
+{
+	bool torn = !stream->broken && stream_torn(&drain->streams, stream);
+	stream->broken |= torn;
+	drain->damaged += torn;
+	return torn;
+}
+
 static int bury(struct drain *drain, struct candidate *list, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -184,7 +193,7 @@ static int bury(struct drain *drain, struct candidate *list, size_t count)
 		if (streams_discover(&drain->streams) || look(drain, &list[i], &barrier))
 			return -1;
 		if (list[i].key == UINT64_MAX &&
-		    (unfinished(drain, &list[i], 1) || stream_bury(&drain->streams, stream)))
+		    (unfinished(drain, &list[i], 1) || (!tear(drain, stream) && stream_bury(&drain->streams, stream))))
 			return -1;
 	}
 	return 0;
@@ -236,7 +245,7 @@ bool drain_scarce(const struct drain *drain)
 static bool writers_wait(const struct drain *drain)
 {
 	const struct vrr_ring *h = drain->ring.header;
-	return __atomic_load_n(&h->given, __ATOMIC_RELAXED) == __atomic_load_n(&h->taken, __ATOMIC_RELAXED);
+	return __atomic_load_n(&h->given, __ATOMIC_RELAXED) <= __atomic_load_n(&h->taken, __ATOMIC_RELAXED);
 }
 
 /* Every stream's next record, in a list to be freed; NULL: no memory. */
@@ -246,6 +255,8 @@ static struct candidate *candidates(struct drain *drain, size_t *n, uint64_t *ba
 	size_t count = 0;
 	if (streams_discover(all))
 		return NULL;
+	drain->damaged += all->misled && !drain->misled;
+	drain->misled = all->misled;
 	for (size_t i = 0; i < all->count; i++)
 		count += all->list[i] && all->list[i]->count;
 	struct candidate *list = calloc(count ? count : 1, sizeof(*list));
@@ -352,6 +363,8 @@ int64_t drain_batch(struct drain *drain, int64_t max, enum haste haste)
 	int wrong = merge(drain, list, n, to);
 	if (!wrong && finish && !drain->batch.event.count)
 		wrong = unfinished(drain, list, n);
+	for (size_t i = 0; i < n && !wrong && finish && !drain->batch.event.count; i++)
+		tear(drain, list[i].stream);
 	if (!wrong && !finish && !is_cut(drain)) /* else what is not read yet would look like nothing */
 		wrong = bury(drain, list, n);
 	free(list);

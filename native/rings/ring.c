@@ -147,7 +147,7 @@ static void *upkeep(void *arg)
 		give(ring, ring->window);
 		pthread_mutex_unlock(&ring->lock);
 		uint64_t turn = __atomic_load_n(&ring->turns, __ATOMIC_RELAXED);
-		if (turn != turns || ring->header->given != __atomic_load_n(&ring->header->taken, __ATOMIC_RELAXED)) {
+		if (turn != turns || ring->header->given > __atomic_load_n(&ring->header->taken, __ATOMIC_RELAXED)) {
 			turns = turn;
 			turned = monotonic();
 		}

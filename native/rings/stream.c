@@ -120,7 +120,12 @@ int streams_discover(struct streams *all)
 {
 	struct ring *ring = all->ring;
 	uint64_t taken = __atomic_load_n(&ring->header->taken, __ATOMIC_ACQUIRE);
+	uint64_t given = __atomic_load_n(&ring->header->given, __ATOMIC_RELAXED);
 	size_t kept = 0;
+	/* A program may write where it should not: what was taken was given, and nobody had it. */
+	all->misled |= taken > given || taken - all->seen > ring->segment_count;
+	if (all->misled)
+		taken = given - all->seen <= ring->segment_count ? given : all->seen;
 	for (; all->seen < taken; all->seen++) {
 		uint32_t segment = __atomic_load_n(&ring->queue[all->seen % ring->segment_count], __ATOMIC_RELAXED);
 		if (segment < ring->segment_count && tickets_add(&all->pending, all->seen, segment))
@@ -247,6 +252,17 @@ enum head stream_at(const struct streams *all, const struct stream *stream, stru
 		place->pos = stream->parts[place->part].pos;
 	}
 	return HEAD_NONE;
+}
+
+bool stream_torn(const struct streams *all, const struct stream *stream)
+{
+	uint32_t first = stream->count && stream->parts[0].number != stream->expected ? 0 : stream->frontier.part + 1;
+	for (uint32_t p = first; p < stream->count; p++) {
+		const uint8_t *segment = (uint8_t *)ring_segment(all->ring, stream->parts[p].segment);
+		if (__atomic_load_n((const uint64_t *)(segment + sizeof(struct vrr_segment)), __ATOMIC_ACQUIRE))
+			return true;
+	}
+	return false;
 }
 
 /* Whether a call that a signal's handler made inside this one follows it: that one returned first. */

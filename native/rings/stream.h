@@ -47,6 +47,7 @@ struct streams {
 	struct stream **list; /* by id; NULL where none is known */
 	size_t count;
 	uint64_t seen;		/* tickets below are known or pending */
+	bool misled;		/* the header's counters make no sense: no more tickets are known */
 	struct tickets pending; /* taken, but the writer has not set the segment up yet */
 	struct tickets drained; /* closed and read to the end; to be given back after COMMIT */
 };
@@ -66,6 +67,8 @@ enum head stream_at(const struct streams *all, const struct stream *stream, stru
 /* Moves the frontier to a record that is no continuation, stepping over entered calls that others follow, and over
  * those that returned after what follows them. -1: out of memory. */
 int stream_look(const struct streams *all, struct stream *stream, enum head *state, struct vrr_record **record);
+/* Has records that cannot be reached: a segment before them is missing, or was never closed. */
+bool stream_torn(const struct streams *all, const struct stream *stream);
 /* Marks the streams of threads that are gone. A thread killed or ended by exec closes nothing. */
 void streams_check(struct streams *all);
 /* Of a dead stream, all of it is in the batch. */

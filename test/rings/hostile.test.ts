@@ -2,7 +2,7 @@
 // what it can and says that the rest is damaged; it neither crashes nor goes on for ever.
 
 import * as assert from 'node:assert/strict';
-import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
@@ -10,6 +10,7 @@ import { Drain, loadRings } from '../../recorder/drain.ts';
 import { ringNumber } from '../../recorder/ring.ts';
 import { TraceError } from '../../schema/errors.ts';
 import { vrr_ring, vrr_segment, wheres } from '../../schema/event.ts';
+import { fieldOf } from '../../schema/layout.ts';
 import { createTrace } from '../../traces/create.ts';
 import { inline, made, type Record, SEGMENT, type Stream, writeRing } from './ring-file.ts';
 
@@ -87,6 +88,66 @@ test('damaged rings', () => {
     }
   }
   assert.ok(seen.damaged > 10 && seen.whole > 10 && seen.refused > 0, JSON.stringify(seen));
+});
+
+type Spoil = (ring: string) => void;
+
+const put =
+  (at: number, bytes: readonly number[]): Spoil =>
+  (ring) => {
+    const fd = openSync(ring, 'r+');
+    writeSync(fd, Buffer.from(bytes), 0, bytes.length, at);
+    closeSync(fd);
+  };
+
+/** What is read of a ring that is spoilt before the drain is opened, or when it has read all. */
+function read(write: readonly Stream[], size: number, when: { before?: Spoil; after?: Spoil }): [number, number] {
+  const folder = mkdtempSync(join(tmpdir(), 'vfio-rr-rings-'));
+  const db = createTrace(join(folder, 't.vrr'));
+  try {
+    const ring = writeRing(folder, write, size);
+    when.before?.(ring);
+    loadRings(db);
+    const drain = new Drain(db, ring, { payload: 'full', ahead: 0 });
+    while (drain.step('finish') > 0);
+    when.after?.(ring);
+    while (drain.step('finish') > 0);
+    const { damaged = -1 } = drain.status();
+    drain.close();
+    return [damaged, db.prepare('SELECT count(*) FROM event').pluck().get() as number];
+  } finally {
+    db.close();
+    rmSync(folder, { recursive: true });
+  }
+}
+
+const NOTHING = Array(8).fill(0);
+const MUCH = [0, 0, 0, 0, 0, 0, 0, 0x40];
+for (const [field, bytes, damaged] of [
+  ['taken', MUCH, 1],
+  ['taken', NOTHING, 1],
+  ['given', NOTHING, 1],
+  ['given', MUCH, 0], // what nobody took is not looked at
+] as const)
+  test(`${field} becomes ${bytes} while the ring is read`, () => {
+    const after = put(fieldOf(vrr_ring, field).at, bytes);
+    assert.deepEqual(read(streams, SEGMENT, { after }), [damaged, 27]);
+  });
+
+test('a stream with a segment missing in the middle gives what lies before, and is damaged', () => {
+  const long: Stream = {
+    pid: 1,
+    tid: 1,
+    records: Array.from({ length: 200 }, (_, i) => inline('pread', 9 * i, 0n, 7n)),
+  };
+  const whole = read([long], 4096, {});
+  assert.deepEqual(whole, [0, 200]);
+  const second = (ring: string): void => {
+    const header = readFileSync(ring).subarray(0, vrr_ring.size);
+    put(Number(ringNumber(header, 'header_size')) + 4096 + fieldOf(vrr_segment, 'part').at, [9])(ring);
+  };
+  const [damaged, events] = read([long], 4096, { before: second });
+  assert.ok(damaged === 1 && events > 0 && events < 100, `${damaged} ${events}`);
 });
 
 test.run();
