@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
+import { exitCodes } from '../../schema/errors.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -43,11 +44,16 @@ export function grow(from: string, to: string, events: number): number {
 /** Processor seconds (other work on the machine does not count) and largest resident set (MiB) of `vfio-rr ARGUMENTS`. */
 export function costOf(args: readonly string[]): { seconds: number; mebibytes: number; wall: number } {
   const program =
-    'import resource,subprocess,sys,time;t=time.time();subprocess.run(sys.argv[1:],stdout=subprocess.DEVNULL);t=time.time()-t;r=resource.getrusage(resource.RUSAGE_CHILDREN);print(r.ru_utime+r.ru_stime,r.ru_maxrss/1024,t)';
-  const { stdout } = spawnSync('python3', ['-c', program, process.execPath, join(root, 'dist/cli.js'), ...args], {
-    encoding: 'utf8',
-    timeout: 1_800_000,
-  });
+    'import resource,subprocess,sys,time;t=time.time();c=subprocess.run(sys.argv[1:],stdout=subprocess.DEVNULL).returncode;t=time.time()-t;r=resource.getrusage(resource.RUSAGE_CHILDREN);print(r.ru_utime+r.ru_stime,r.ru_maxrss/1024,t);sys.exit(c)';
+  const { stdout, stderr, status } = spawnSync(
+    'python3',
+    ['-c', program, process.execPath, join(root, 'dist/cli.js'), ...args],
+    {
+      encoding: 'utf8',
+      timeout: 1_800_000,
+    },
+  );
+  if (status !== exitCodes.same && status !== exitCodes.divergence) throw new Error(`${args.join(' ')}: ${stderr}`);
   const [seconds = Number.NaN, mebibytes = Number.NaN, wall = Number.NaN] = stdout.trim().split(' ').map(Number);
   return { seconds, mebibytes, wall };
 }
