@@ -213,11 +213,6 @@ bool dispatch_call(const siginfo_t *info, void *context)
 		return false;
 	long nr = g[REG_RAX], ret;
 	const long a[6] = {g[REG_RDI], g[REG_RSI], g[REG_RDX], g[REG_R10], g[REG_R8], g[REG_R9]};
-	sigset_t mask;
-	struct {
-		const sigset_t *set;
-		size_t size;
-	} six = {0};
 	/* ARCH_SET_FS moves our own variables away. */
 	if (info->si_arch != AUDIT_ARCH_X86_64 || (nr == SYS_arch_prctl && I(0) == ARCH_SET_FS))
 		return leave_alone(g), true;
@@ -246,21 +241,6 @@ bool dispatch_call(const siginfo_t *info, void *context)
 		break;
 	case SYS_execveat:
 		ret = execveat(I(0), P(1), P(2), P(3), I(4));
-		break;
-	case SYS_rt_sigsuspend:
-		ret = syscall(nr, dispatch_mask(P(0), &mask), a[1]);
-		break;
-	case SYS_ppoll:
-		ret = syscall(nr, a[0], a[1], a[2], dispatch_mask(P(3), &mask), a[4]);
-		break;
-	case SYS_pselect6:
-		if (a[5] && !guard_copy(&six, P(5), sizeof six))
-			six.set = dispatch_mask(six.set, &mask);
-		ret = syscall(nr, a[0], a[1], a[2], a[3], a[4], six.size ? &six : P(5));
-		break;
-	case SYS_epoll_pwait:
-	case SYS_epoll_pwait2:
-		ret = syscall(nr, a[0], a[1], a[2], a[3], dispatch_mask(P(4), &mask), a[5]);
 		break;
 	default:
 		ret = syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);

@@ -65,6 +65,11 @@ static long result(long ret)
 long syscall(long nr, ...)
 {
 	long a[6];
+	sigset_t mask;
+	struct {
+		const sigset_t *set;
+		size_t size;
+	} six = {0};
 	va_list list;
 	va_start(list, nr);
 	for (int i = 0; i < 6; i++)
@@ -155,6 +160,22 @@ long syscall(long nr, ...)
 	case SYS_seccomp:
 		/* else a question */
 		process_filter(a[0] == SECCOMP_SET_MODE_STRICT || (a[0] == SECCOMP_SET_MODE_FILTER && a[2]));
+		break;
+	case SYS_rt_sigsuspend:
+		a[0] = (long)dispatch_mask(P(0), &mask);
+		break;
+	case SYS_ppoll:
+		a[3] = (long)dispatch_mask(P(3), &mask);
+		break;
+	case SYS_epoll_pwait:
+	case SYS_epoll_pwait2:
+		a[4] = (long)dispatch_mask(P(4), &mask);
+		break;
+	case SYS_pselect6:
+		if (dispatch_on && a[5] && !guard_copy(&six, P(5), sizeof six)) {
+			six.set = dispatch_mask(six.set, &mask);
+			a[5] = (long)&six;
+		}
 		break;
 	default:
 		break;

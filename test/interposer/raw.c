@@ -302,6 +302,9 @@ static int handlers(void)
 	} six = {&bits, 8};
 	printf("%ld ", RAW(SYS_pselect6, 0, NULL, NULL, NULL, NULL, &six));
 	await(28);
+	kill(getpid(), SIGUSR1);
+	printf("%ld ", syscall(SYS_pselect6, 0, NULL, NULL, NULL, NULL, &six));
+	await(32);
 	printf("\n");
 	return 0;
 }
