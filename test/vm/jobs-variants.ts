@@ -37,6 +37,8 @@ function expectNoCallsOfOurs(plain: readonly number[][], recorded: readonly numb
   const [a, b] = [plain, recorded].map((threads) =>
     threads.map((t) => t.filter((nr) => nr !== CLOCK_GETTIME).filter((nr, i, all) => nr !== all[i - 1])),
   ) as [number[][], number[][]];
+  if (a.length === 0 || a.length !== b.length)
+    throw new Error(`${b.length} threads where ${a.length} were without recorder`);
   for (const [i, numbers] of a.entries()) {
     const at = numbers.findIndex((nr, n) => nr !== b[i]?.[n]);
     if (at >= 0 || numbers.length !== b[i]?.length)
