@@ -11,7 +11,9 @@
 #define PAGE   4096ul
 
 struct range {
-	uintptr_t start; /* 0: free. Stored last, with release */
+	uintptr_t start; /* 0: not to be found. Stored last, with release */
+	uintptr_t at;	 /* the same, for who has taken it */
+	unsigned taken;	 /* by a call that ends it if it succeeds; 0 and no start: free */
 	size_t size;
 	char *alias;
 	uint64_t offset; /* file offset of start */
@@ -46,33 +48,47 @@ static void unlock(void)
 	__atomic_clear(&changing, __ATOMIC_RELEASE);
 }
 
-static struct range *find(uintptr_t at)
+/* A copy, since others may end the range meanwhile. */
+static bool find(uintptr_t at, struct range *copy)
 {
 	int n = __atomic_load_n(&top, __ATOMIC_ACQUIRE);
 	for (int i = 0; i < n; i++) {
 		uintptr_t start = __atomic_load_n(&ranges[i].start, __ATOMIC_ACQUIRE);
-		if (start && at - start < ranges[i].size)
-			return &ranges[i];
+		if (!start || at < start)
+			continue;
+		*copy = ranges[i];
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (__atomic_load_n(&ranges[i].start, __ATOMIC_RELAXED) == start && at - start < copy->size)
+			return true;
 	}
-	return NULL;
+	return false;
 }
 
 static bool add(struct range r)
 {
 	lock();
 	int i = 0;
-	while (i < RANGES && ranges[i].start)
+	while (i < RANGES && (ranges[i].start || ranges[i].taken))
 		i++;
 	if (i < RANGES) {
-		uintptr_t start = r.start;
-		r.start = 0;
+		r.start = r.taken = 0;
 		ranges[i] = r;
-		__atomic_store_n(&ranges[i].start, start, __ATOMIC_RELEASE);
+		__atomic_store_n(&ranges[i].start, r.at, __ATOMIC_RELEASE);
 		if (i >= top)
 			__atomic_store_n(&top, i + 1, __ATOMIC_RELEASE);
 	}
 	unlock();
 	return i < RANGES;
+}
+
+/* [from, to) of it. The alias of the whole serves its parts, by address arithmetic. */
+static struct range part(struct range r, uintptr_t from, uintptr_t to)
+{
+	r.alias += from - r.at;
+	r.offset += from - r.at;
+	r.at = from;
+	r.size = to - from;
+	return r;
 }
 
 bool trap_guard(void *address, size_t length, int prot, int fd, uint32_t entry, uint64_t offset)
@@ -83,7 +99,7 @@ bool trap_guard(void *address, size_t length, int prot, int fd, uint32_t entry, 
 
 	if (alias == MAP_FAILED || REAL(mprotect)(address, size, PROT_NONE) != 0)
 		goto untrapped;
-	if (add((struct range){(uintptr_t)address, size, alias, offset, entry, fd, prot}))
+	if (add((struct range){0, (uintptr_t)address, 0, size, alias, offset, entry, fd, prot}))
 		return errno = saved, true;
 	REAL(mprotect)(address, size, prot);
 untrapped:
@@ -93,54 +109,126 @@ untrapped:
 	return false;
 }
 
-/* The alias stays mapped for as long as any part of the range lives; parts share it by address arithmetic. */
-void trap_forget(void *address, size_t length)
+/* What is left of a range beside what happens to a part of it; found before the whole is not. */
+static void keep(struct range r, uintptr_t from, uintptr_t to)
+{
+	if (from >= to || add(part(r, from, to)))
+		return;
+	REAL(mprotect)((void *)from, to - from, r.prot);
+	ring_lost(VRR_LOSS_MAPPED, 1);
+}
+
+/* A range that [from, to) touches, now with the caller alone; the loop goes on at *i. */
+static struct range *claim(int *i, uintptr_t from, uintptr_t to, unsigned by)
+{
+	for (; *i < __atomic_load_n(&top, __ATOMIC_ACQUIRE); ++*i) {
+		struct range *r = &ranges[*i];
+		uintptr_t start = __atomic_load_n(&r->start, __ATOMIC_ACQUIRE);
+		unsigned none = 0;
+		if (!start || start >= to || start + r->size <= from ||
+		    !__atomic_compare_exchange_n(&r->taken, &none, by, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			continue;
+		if (r->start == start)
+			return r;
+		__atomic_store_n(&r->taken, 0, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+static unsigned new_token(void)
+{
+	static unsigned tokens;
+	return __atomic_add_fetch(&tokens, 1, __ATOMIC_RELAXED) | 1u << 31;
+}
+
+unsigned trap_take(void *address, size_t length)
 {
 	uintptr_t from = (uintptr_t)address & ~(PAGE - 1);
 	uintptr_t to = ((uintptr_t)address + length + PAGE - 1) & ~(PAGE - 1);
-	int saved = errno;
+	unsigned token = new_token(), took = 0;
+	int saved = errno, i = 0;
 
+	if (!length)
+		return 0;
+	for (struct range *r; (r = claim(&i, from, to, token)); i++) {
+		uintptr_t first = from > r->at ? from : r->at, last = to < r->at + r->size ? to : r->at + r->size;
+		struct range whole = *r;
+		keep(whole, whole.at, first);
+		keep(whole, last, whole.at + whole.size);
+		__atomic_store_n(&r->start, 0, __ATOMIC_RELEASE);
+		struct range taken = part(whole, first, last);
+		taken.start = 0;
+		*r = taken;
+		took = token;
+	}
+	errno = saved;
+	return took;
+}
+
+void trap_open(unsigned token)
+{
+	int saved = errno;
+	for (int i = 0; i < __atomic_load_n(&top, __ATOMIC_ACQUIRE); i++)
+		if (ranges[i].taken == token)
+			REAL(mprotect)((void *)ranges[i].at, ranges[i].size, ranges[i].prot);
+	errno = saved;
+}
+
+void trap_settle(unsigned token, bool over)
+{
+	int saved = errno;
 	for (int i = 0; i < __atomic_load_n(&top, __ATOMIC_ACQUIRE); i++) {
-		struct range r = ranges[i];
-		uintptr_t end = r.start + r.size;
-		if (!r.start || r.start >= to || end <= from)
+		struct range *r = &ranges[i];
+		if (__atomic_load_n(&r->taken, __ATOMIC_ACQUIRE) != token)
 			continue;
-		__atomic_store_n(&ranges[i].start, 0, __ATOMIC_RELEASE);
-		uintptr_t gone = from > r.start ? from : r.start, kept = to < end ? to : end;
-		REAL(munmap)(r.alias + (gone - r.start), kept - gone);
-		if (from > r.start)
-			add((struct range){r.start, from - r.start, r.alias, r.offset, r.entry, r.fd, r.prot});
-		if (end > to)
-			add((struct range){to, end - to, r.alias + (to - r.start), r.offset + (to - r.start), r.entry,
-					   r.fd, r.prot});
+		/* A mmap() that failed may have unmapped what was there (before Linux 6.12). */
+		if (!over && REAL(mprotect)((void *)r->at, r->size, PROT_NONE) == 0)
+			__atomic_store_n(&r->start, r->at, __ATOMIC_RELEASE);
+		else
+			REAL(munmap)(r->alias, r->size);
+		__atomic_store_n(&r->taken, 0, __ATOMIC_RELEASE);
 	}
 	errno = saved;
 }
 
 bool trap_protect(void *address, size_t length, int prot)
 {
+	uintptr_t from = (uintptr_t)address, to = (from + length + PAGE - 1) & ~(PAGE - 1);
+	unsigned token = new_token();
 	bool ours = false;
+	int i = 0;
 
-	for (int i = 0; i < __atomic_load_n(&top, __ATOMIC_ACQUIRE); i++) {
-		struct range *r = &ranges[i];
-		if (r->start && r->start < (uintptr_t)address + length && (uintptr_t)address < r->start + r->size) {
-			/* A load or store through the alias must not fault in the handler. */
-			if (prot & ~r->prot && REAL(mprotect)(r->alias, r->size, r->prot | prot))
-				continue;
-			r->prot = prot;
+	for (struct range *r; (r = claim(&i, from, to, token)); i++) {
+		uintptr_t first = from > r->at ? from : r->at, last = to < r->at + r->size ? to : r->at + r->size;
+		struct range whole = *r, changed = part(whole, first, last);
+		/* A load or store through the alias must not fault in the handler. */
+		if (!(prot & ~whole.prot) || !REAL(mprotect)(changed.alias, changed.size, whole.prot | prot)) {
 			ours = true;
+			changed.prot = prot;
+			if (changed.size == whole.size) {
+				r->prot = prot;
+			} else if (add(changed)) {
+				keep(whole, whole.at, first);
+				keep(whole, last, whole.at + whole.size);
+				__atomic_store_n(&r->start, 0, __ATOMIC_RELEASE);
+			} else {
+				/* No room for parts: all of it allows what either does. */
+				REAL(mprotect)(whole.alias, whole.size, whole.prot | prot);
+				r->prot = whole.prot | prot;
+			}
 		}
+		__atomic_store_n(&r->taken, 0, __ATOMIC_RELEASE);
 	}
 	return ours;
 }
 
 void *trap_alias(const void *address, size_t length)
 {
-	struct range *r = trap_on ? find((uintptr_t)address) : NULL;
+	struct range r;
 
-	if (!r || (uintptr_t)address + length > r->start + r->size)
+	if (!trap_on || !find((uintptr_t)address, &r) || (uintptr_t)address + length > r.at + r.size)
 		return (void *)(uintptr_t)address;
-	return r->alias + ((uintptr_t)address - r->start);
+	return r.alias + ((uintptr_t)address - r.at);
 }
 
 #if defined(__x86_64__)
@@ -206,7 +294,7 @@ static void loaded(ucontext_t *c, const struct insn *i, uint64_t value)
 
 static void emulate(ucontext_t *c, const struct insn *i, const struct range *r, uintptr_t at)
 {
-	volatile void *alias = r->alias + (at - r->start);
+	volatile void *alias = r->alias + (at - r->at);
 	bool is_load = i->kind == INSN_LOAD;
 	struct rec rec;
 	uint64_t value = i->immediate;
@@ -215,9 +303,8 @@ static void emulate(ucontext_t *c, const struct insn *i, const struct range *r, 
 		value = i->high ? (uint64_t)*reg(c, i->reg) >> 8 : (uint64_t)*reg(c, i->reg);
 	value = narrow(value, i->width);
 	if (unlikely(dma_on) && !is_load)
-		dma_written(r->entry, r->offset + (at - r->start), i->width);
-	rec_begin(&rec, is_load ? VRR_OP_LOAD : VRR_OP_STORE, r->fd, r->entry, r->offset + (at - r->start), i->width,
-		  0);
+		dma_written(r->entry, r->offset + (at - r->at), i->width);
+	rec_begin(&rec, is_load ? VRR_OP_LOAD : VRR_OP_STORE, r->fd, r->entry, r->offset + (at - r->at), i->width, 0);
 	rec.flags |= VRR_FLAG_INLINE;
 	if (rec.record && !is_load)
 		rec.record->value = value; /* in the trace even if the store never comes back */
@@ -243,16 +330,16 @@ static void single_step(ucontext_t *c, const struct insn *i, const struct range 
 	s->active = true;
 	s->write = c->uc_mcontext.gregs[REG_ERR] & WRITE_FAULT;
 	s->range = *r;
-	s->offset = r->offset + (at - r->start);
+	s->offset = r->offset + (at - r->at);
 	s->base = i->base;
 	s->opened = i->base == INSN_NONE || i->base == 4; /* no base register, or the stack's */
 	if (s->opened) {
 		s->page = at & ~(PAGE - 1);
-		s->open = 2 * PAGE <= r->start + r->size - s->page ? 2 * PAGE : PAGE;
+		s->open = 2 * PAGE <= r->at + r->size - s->page ? 2 * PAGE : PAGE;
 		REAL(mprotect)((void *)s->page, s->open, r->prot);
 		ring_lost(VRR_LOSS_MAPPED, 1);
 	} else {
-		s->delta = (uint64_t)r->alias - r->start;
+		s->delta = (uint64_t)r->alias - r->at;
 		*reg(c, s->base) += (greg_t)s->delta;
 		s->moved = (uint64_t)*reg(c, s->base);
 	}
@@ -262,19 +349,19 @@ static void single_step(ucontext_t *c, const struct insn *i, const struct range 
 bool trap_fault(const siginfo_t *info, ucontext_t *c)
 {
 	uintptr_t at = (uintptr_t)info->si_addr;
-	struct range *r = trap_on ? find(at) : NULL;
+	struct range r;
 
-	if (!r || step.active)
+	if (!trap_on || !find(at, &r) || step.active)
 		return false;
 	bool write = c->uc_mcontext.gregs[REG_ERR] & WRITE_FAULT;
-	if (!(r->prot & (write ? PROT_WRITE : PROT_READ)))
+	if (!(r.prot & (write ? PROT_WRITE : PROT_READ)))
 		return false; /* the program's own mapping forbids it */
 	int saved = errno;
 	struct insn i = insn_decode((const uint8_t *)c->uc_mcontext.gregs[REG_RIP]);
-	if (i.kind != INSN_UNKNOWN && at + i.width <= r->start + r->size)
-		emulate(c, &i, r, at);
+	if (i.kind != INSN_UNKNOWN && at + i.width <= r.at + r.size)
+		emulate(c, &i, &r, at);
 	else
-		single_step(c, &i, r, at);
+		single_step(c, &i, &r, at);
 	errno = saved;
 	return true;
 }

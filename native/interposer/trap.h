@@ -16,11 +16,16 @@
 /** Whether mappings of device regions are to be trapped. */
 extern bool trap_on;
 
-/** After a successful mmap of a device region: makes the alias and guards the program's mapping. false: left as it is.
+/** After a successful mmap of a device region, PROT_NONE too: makes the alias and guards the program's mapping. false:
+ * left as it is.
  */
 bool trap_guard(void *address, size_t length, int prot, int fd, uint32_t entry, uint64_t offset);
-/** [address, +length) is mapped anew or no more. Call before munmap and MAP_FIXED. */
-void trap_forget(void *address, size_t length);
+/** A call is to map [address, +length) anew or no more: what is trapped there is not, until trap_settle() says whether
+ * it is over or stays. Before the call, since after it the addresses may be another thread's. 0: nothing is. */
+unsigned trap_take(void *address, size_t length);
+void trap_settle(unsigned token, bool over);
+/** What was taken is as if it had never been trapped. */
+void trap_open(unsigned token);
 /** mprotect on a trapped range: the protection it would have; true: it was one, and nothing more is to be done. */
 bool trap_protect(void *address, size_t length, int prot);
 /** Where the kernel can reach [address, +length) of the program's: the alias, or the address itself. */

@@ -108,9 +108,18 @@ bool trap_guard(void *address, size_t length, int prot, int fd, uint32_t entry, 
 	(void)address, (void)length, (void)prot, (void)fd, (void)entry, (void)offset;
 	return false;
 }
-void trap_forget(void *address, size_t length)
+unsigned trap_take(void *address, size_t length)
 {
 	(void)address, (void)length;
+	return 0;
+}
+void trap_open(unsigned token)
+{
+	(void)token;
+}
+void trap_settle(unsigned token, bool over)
+{
+	(void)token, (void)over;
 }
 bool trap_protect(void *address, size_t length, int prot)
 {

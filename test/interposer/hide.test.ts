@@ -29,4 +29,10 @@ test('pass: the program sees the answer, and what cannot be seen is counted', ()
   for (const op of ['mprotect', 'munmap']) assert.is(ring.calls.find((c) => c.op === op)?.handle, map?.handle, op);
 });
 
+test('pass: a mapping that allows nothing at first is counted when it allows something', () => {
+  const { stdout, ring } = runRecorded(['protecting'], { mmio: 'pass' });
+  assert.is(stdout, runPlain(['protecting']).stdout);
+  assert.is(ring.lost[losses.MAPPED], 2);
+});
+
 test.run();

@@ -106,3 +106,50 @@ int overruled(void)
 	printf(" %d\n", (blocks & 1ull << (SIGSEGV - 1)) != 0);
 	return 0;
 }
+
+#define MMAP(address, length, prot, flags, fd) mmap(address, length, prot, MAP_SHARED | (flags), fd, 0)
+
+/* Calls that would end a mapping, and fail. */
+int failing(void)
+{
+	int device = device_open();
+	put(device, 0x100, 0x11111111);
+	put(device, 0x1100, 0x22222222);
+	char *map = MMAP(NULL, 8192, PROT_READ | PROT_WRITE, 0, device), *end = map + 8192;
+	/* No room to grow. */
+	if (mmap(end, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED)
+		errno = 0;
+	printf("%d", munmap(map + 1, 4096));
+	printf(" %d", munmap(map, 0));
+	printf(" %x", *(volatile uint32_t *)(map + 0x100));
+	printf(" %d", MMAP(map, 8192, PROT_READ, MAP_FIXED, -1) == MAP_FAILED);
+	printf(" %x", *(volatile uint32_t *)(map + 0x100));
+	printf(" %d", mremap(map, 8192, 16384, 0) == MAP_FAILED);
+	printf(" %x", *(volatile uint32_t *)(map + 0x1100));
+	printf(" %d", mremap(map + 1, 4096, 4096, MREMAP_MAYMOVE | MREMAP_FIXED, map + 4096) == MAP_FAILED);
+	printf(" %x", *(volatile uint32_t *)(map + 0x1100));
+	printf(" %d", munmap(map, 4096));
+	printf(" %x\n", *(volatile uint32_t *)(map + 0x1100));
+	return 0;
+}
+
+/* The protection of a mapping that allows nothing at first, and of a part. */
+int protecting(void)
+{
+	int device = device_open();
+	put(device, 0x100, 0x11111111);
+	char *map = MMAP(NULL, 3 * 4096, PROT_NONE, 0, device);
+	printf("%d", mprotect(map, 3 * 4096, PROT_READ | PROT_WRITE));
+	printf(" %x", *(volatile uint32_t *)(map + 0x100));
+	printf(" %d", mprotect(map + 4096, 4096, PROT_READ));
+	*(volatile uint32_t *)(map + 0x200) = 0x22222222;
+	*(volatile uint32_t *)(map + 0x2200) = 0x33333333;
+	printf(" %x %x %x", get(device, 0x200), *(volatile uint32_t *)(map + 0x1200), get(device, 0x2200));
+	printf(" %d\n", munmap(map, 3 * 4096));
+	map = MMAP(NULL, 4096, PROT_NONE, 0, device);
+	mprotect(map, 4096, PROT_READ | PROT_WRITE);
+	mprotect(map, 4096, PROT_READ);
+	fflush(stdout);
+	*(volatile uint32_t *)map = 1;
+	return 0;
+}

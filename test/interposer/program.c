@@ -569,6 +569,8 @@ int main(int argc, char **argv)
 	SCENE("mapped", mapped())
 	SCENE("covered", covered())
 	SCENE("overruled", overruled())
+	SCENE("failing", failing())
+	SCENE("protecting", protecting())
 	SCENE("loop", loops(argv[2], atol(argv[3])))
 	return 2;
 }

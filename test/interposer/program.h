@@ -16,3 +16,5 @@ int vforks(char **argv);
 int mapped(void);
 int covered(void);
 int overruled(void);
+int failing(void);
+int protecting(void);

@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { recordFlags } from '../../schema/event.ts';
+import { losses, recordFlags } from '../../schema/event.ts';
 import { prepare, runPlain, runRecorded } from './run.ts';
 
 prepare();
@@ -68,6 +68,33 @@ test("a handler and a mask set by the kernel's own calls do not undo the trap", 
   assert.is(other.stdout, '0 1 0 1 -1 22 11111111 7 11 0 0 11111111 1 0 1\n');
   assert.is(other.stdout, runPlain(['overruled']).stdout);
   assert.is(other.ring.calls.filter((c) => c.op === 'load').length, 2);
+});
+
+test('a call that would end a mapping, and fails, leaves it trapped', () => {
+  const failing = runRecorded(['failing'], { mmio: 'trap' });
+  assert.is(failing.stdout, '-1 -1 11111111 1 11111111 1 22222222 1 22222222 0 22222222\n');
+  assert.is(failing.stdout, runPlain(['failing']).stdout);
+  const seen = failing.ring.calls.filter((c) => c.op === 'load').map((c) => Number(c.a));
+  assert.equal(seen, [0x100, 0x100, 0x1100, 0x1100, 0x1100]);
+  assert.is(failing.ring.lost[losses.MAPPED], 0);
+});
+
+test('a mapping that allows nothing at first is trapped, and a part has a protection of its own', () => {
+  const protecting = runRecorded(['protecting'], { mmio: 'trap' });
+  assert.is(protecting.stdout, '0 11111111 0 22222222 0 33333333 0\n');
+  assert.is(protecting.stdout, runPlain(['protecting']).stdout);
+  assert.is(protecting.signal, 'SIGSEGV', 'a store to what may only be read');
+  const seen = protecting.ring.calls.filter((c) => c.op === 'load' || c.op === 'store');
+  assert.equal(
+    seen.map((c) => [c.op, Number(c.a)]),
+    [
+      ['load', 0x100],
+      ['store', 0x200],
+      ['store', 0x2200],
+      ['load', 0x1200],
+    ],
+  );
+  assert.is(protecting.ring.lost[losses.MAPPED], 0);
 });
 
 test.run();
