@@ -57,6 +57,11 @@ const lossTexts: Readonly<Record<string, readonly ['lost' | 'missed', string, st
     'threads',
     'made by clone() outside libc: their system calls outside libc are not in the trace; --backend=ptrace sees them',
   ],
+  table_full: [
+    'missed',
+    'mappings or descriptors waited for',
+    'more than the interposer follows: unmapping, or an event of epoll or select, is not in the trace',
+  ],
   damaged: ['lost', 'streams', 'the ring file is damaged there'],
 };
 

@@ -116,6 +116,7 @@ export const losses = {
   UNREADABLE: 11, // memory not looked at: no fault handler may be installed under a seccomp filter, or ptrace reached none
   RAW_UNSEEN: 12, // processes and threads whose system calls outside libc could not be dispatched, though asked for
   RAW_CLONED: 13, // threads made by a raw clone(), whose own system calls are not dispatched
+  TABLE_FULL: 14, // mappings, and descriptors waited for, that a table had no room for: their later calls are not recorded
 } as const;
 
 /** Points at which DMA memory is looked at; `ret` of a dma record. */

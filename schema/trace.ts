@@ -14,7 +14,7 @@ export const versions = [
   { version: 2, change: 'table mark; loss PAUSED' },
   {
     version: 3,
-    change: 'table armed; notes of KVM and of DMA memory; losses DMA_LIMIT, DMA_GONE, UNREADABLE and RAW_*',
+    change: 'table armed; notes of KVM and of DMA memory; losses DMA_LIMIT, DMA_GONE, UNREADABLE, RAW_* and TABLE_FULL',
   },
 ] as const;
 export const FORMAT_VERSION = versions.length;

@@ -72,6 +72,7 @@
 #define VRR_LOSS_UNREADABLE 0xb
 #define VRR_LOSS_RAW_UNSEEN 0xc
 #define VRR_LOSS_RAW_CLONED 0xd
+#define VRR_LOSS_TABLE_FULL 0xe
 #define VRR_MMIO_PASS 0
 #define VRR_MMIO_HIDE 1
 #define VRR_MMIO_TRAP 2

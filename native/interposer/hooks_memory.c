@@ -12,7 +12,7 @@
 #include "ring.h"
 #include "trap.h"
 
-/* Mapped at one time; more are recorded when made, but not when ended. */
+/* Mapped at one time; more are recorded when made, but not when ended, which is counted. */
 #define PINNED	 1024
 #define MAPPINGS (PINNED + 512) /* the rest are for regions alone */
 
@@ -47,6 +47,7 @@ static void add(uintptr_t start, size_t length, struct mapping m)
 			;
 		return;
 	}
+	ring_lost(VRR_LOSS_TABLE_FULL, 1);
 	if (m.pinned && dma_on)
 		ring_lost(VRR_LOSS_DMA_LIMIT, length / 4096); /* never looked at */
 }

@@ -106,11 +106,13 @@ static bool in(int fd, const fd_set *set)
 static unsigned selected(int n, const fd_set *r, const fd_set *w, const fd_set *e, struct pollfd *p)
 {
 	unsigned count = 0;
-	for (int fd = 0; fd < n && fd <= fds_top && count < SETS_MAX; fd++) {
+	for (int fd = 0; fd < n && fd <= fds_top; fd++) {
 		if (!fds_recorded(fds_get(fd)))
 			continue;
 		short events =
 			(short)((in(fd, r) ? POLLIN : 0) | (in(fd, w) ? POLLOUT : 0) | (in(fd, e) ? POLLPRI : 0));
+		if (events && count == SETS_MAX)
+			return ring_lost(VRR_LOSS_TABLE_FULL, 1), count;
 		if (events)
 			p[count++] = (struct pollfd){fd, events, 0};
 	}
@@ -193,6 +195,7 @@ static void remember(int epfd, int fd, const struct epoll_event *event)
 			;
 		return;
 	}
+	ring_lost(VRR_LOSS_TABLE_FULL, 1);
 }
 
 int epoll_ctl(int epfd, int how, int fd, struct epoll_event *event)
@@ -217,8 +220,12 @@ static int epoll_end(int epfd, const struct epoll_event *events, uint64_t timeou
 {
 	struct pollfd p[SETS_MAX] = {0};
 	unsigned count = 0;
-	for (int i = 0; i < ret && count < SETS_MAX; i++) {
+	for (int i = 0; i < ret; i++) {
 		struct epoll_event e;
+		if (count == SETS_MAX) {
+			ring_lost(VRR_LOSS_TABLE_FULL, 1);
+			break;
+		}
 		if (guard_copy(&e, &events[i], sizeof e))
 			break;
 		for (unsigned k = 0; k < __atomic_load_n(&registrations_top, __ATOMIC_ACQUIRE); k++) {

@@ -109,7 +109,9 @@ static void handle_column(struct drain *d, size_t row, int column, sqlite3_conte
 }
 
 /* What the ring knows besides records, and how the drain fares. */
-#define STATUS_ROWS 28
+#define LOST_ROW    7 /* the first of the losses */
+#define LOSSES	    15
+#define STATUS_ROWS (LOST_ROW + LOSSES + 7)
 static size_t status_count(const struct drain *d)
 {
 	return d->open ? STATUS_ROWS : 0;
@@ -137,6 +139,7 @@ static void status_column(struct drain *d, size_t row, int column, sqlite3_conte
 						       "unreadable",
 						       "raw_unseen",
 						       "raw_cloned",
+						       "table_full",
 						       "in_use",
 						       "segments",
 						       "segment_size",
@@ -157,9 +160,10 @@ static void status_column(struct drain *d, size_t row, int column, sqlite3_conte
 				d->last_leave ? ring_nanos(&d->ring, d->last_leave, ring_now(&d->ring)) : 0,
 				(int64_t)h->dump_count,
 				ring_nanos(&d->ring, h->clock_start, ring_now(&d->ring))};
-	sqlite3_result_int64(c, row < 7	   ? values[row]
-				: row < 21 ? (int64_t)__atomic_load_n(&h->lost[row - 7], __ATOMIC_RELAXED)
-					   : more[row - 21]);
+	sqlite3_result_int64(c, row < LOST_ROW ? values[row]
+				: row < LOST_ROW + LOSSES
+					? (int64_t)__atomic_load_n(&h->lost[row - LOST_ROW], __ATOMIC_RELAXED)
+					: more[row - LOST_ROW - LOSSES]);
 }
 
 static const struct table tables[] = {

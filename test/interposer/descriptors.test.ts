@@ -1,5 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { losses } from '../../schema/event.ts';
 import { fdKinds } from '../../schema/kinds.ts';
 import { bytesOf } from './reader.ts';
 import { prepare, runPlain, runRecorded } from './run.ts';
@@ -48,6 +49,19 @@ test('descriptors passed over a socket: what went, and what came', () => {
   const attach = ring.calls.find((c) => c.op === 'attach');
   assert.is(Number((attach?.value ?? 0n) >> 32n), fdKinds.device);
   assert.is(ring.calls.at(-1)?.handle, attach?.handle);
+});
+
+test('what the tables of epoll, select and mappings have no room for is counted', () => {
+  const { stdout, ring } = runRecorded(['crowds'], { mmio: 'pass', quota: 16 << 20 });
+  assert.is(stdout, runPlain(['crowds']).stdout);
+  // Registrations, events of epoll_wait, descriptors of select, memory of devices, regions.
+  assert.is(ring.lost[losses.TABLE_FULL], 6 + 1 + 1 + 2 + 2);
+  const mapped = ring.calls.filter((c) => c.op === 'mmap').map((c) => c.ret);
+  assert.is(mapped.length, 514);
+  assert.equal(
+    ring.calls.filter((c) => c.op === 'munmap').map((c) => mapped.indexOf(Number(c.a))),
+    [0],
+  );
 });
 
 test.run();

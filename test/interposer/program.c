@@ -24,6 +24,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -389,6 +390,44 @@ static int interrupts(void)
 	return 0;
 }
 
+/* More than the interposer's tables hold: waited for by epoll, by select, mapped, given to devices. */
+static int crowds(void)
+{
+	struct rlimit most;
+	getrlimit(RLIMIT_NOFILE, &most);
+	most.rlim_cur = most.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &most);
+	int device = device_open(), irq = eventfd(1, 0), ep = epoll_create1(0), container = open("/dev/vfio/vfio", O_RDWR);
+	struct {
+		struct vfio_irq_set set;
+		int fd;
+	} irqs = {{sizeof irqs, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, 2, 0, 1}, irq};
+	ioctl(device, VFIO_DEVICE_SET_IRQS, &irqs);
+	fd_set set;
+	FD_ZERO(&set);
+	int failed = 0;
+	for (int i = 0; i < 1030; i++) {
+		struct epoll_event e = {EPOLLIN, {.u64 = (unsigned)i}};
+		int fd = dup(irq);
+		failed += epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e);
+		if (i < 70)
+			FD_SET(fd, &set);
+	}
+	struct epoll_event events[66];
+	printf("%d %d", failed, epoll_wait(ep, events, 66, 0));
+	printf(" %d\n", select(FD_SETSIZE, &set, NULL, NULL, NULL));
+	for (unsigned i = 0; i < 1026; i++) {
+		struct vfio_iommu_type1_dma_map map = {sizeof map, VFIO_DMA_MAP_FLAG_READ, 0x10000000u + 4096 * i, 4096 * i,
+						       4096};
+		failed += ioctl(container, VFIO_IOMMU_MAP_DMA, &map);
+	}
+	char *map[514];
+	for (int i = 0; i < 514; i++)
+		map[i] = mmap(NULL, 4096, PROT_READ, MAP_SHARED, device, 0);
+	printf("%d %d %d\n", failed, munmap(map[0], 4096), munmap(map[513], 4096));
+	return 0;
+}
+
 static int migration(void)
 {
 	int device = device_open();
@@ -561,6 +600,7 @@ int main(int argc, char **argv)
 	SCENE("passing", passing())
 	SCENE("sending", sending(argc > 2 ? atoi(argv[2]) : 1))
 	SCENE("interrupts", interrupts())
+	SCENE("crowds", crowds())
 	SCENE("migration", migration())
 	SCENE("jumps", jumps())
 	SCENE("raw", raw())

@@ -13,7 +13,7 @@ import { codecs, ddl, FORMAT_VERSION, versions } from '../../schema/trace.ts';
 const released: Readonly<Record<number, string>> = {
   1: 'e3725b63edb446ef',
   2: 'b0f264a9b4987568',
-  3: '7fcc4ac8f2b5411f',
+  3: '0ddf3973a2b7c139',
 };
 
 function fingerprint(): string {
