@@ -1,4 +1,4 @@
-// timeout: 300
+// timeout: 400
 // Unmodified QEMU 7.2 migrates a machine with two emulated v1 devices; both ends are recorded and judged together. What
 // QEMU is known to do (hw/vfio/migration.c of 7.2) is found: it writes stop-and-copy twice (:534), and stops devices one
 // after another without a quiescent state between.
@@ -34,7 +34,8 @@ async function migrated(profile: string): Promise<CheckReport> {
   try {
     await source.command('query-status');
     await destination.command('query-status');
-    assert.is(await source.migrate(uri, 120), 'completed', source.output + destination.output);
+    assert.is(await source.migrate(uri), 'completed', source.output + destination.output);
+    assert.is(await destination.migrated(), 'completed', destination.output);
   } finally {
     await Promise.all([source.quit(), destination.quit()]);
   }

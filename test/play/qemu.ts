@@ -196,15 +196,20 @@ export class Qemu {
    * the pages dirtied meanwhile may never fit into the default downtime (0.3 s at the rate measured), so it is raised
    * after a quarter of the time, as an administrator would.
    */
-  async migrate(uri: string, seconds = 60): Promise<string> {
+  async migrate(uri: string, seconds = 120): Promise<string> {
     await this.command('migrate', { uri });
+    return this.migrated(seconds, seconds / 4);
+  }
+
+  /** Until the migration has ended, as its source or its destination sees it. */
+  async migrated(seconds = 60, patience = seconds): Promise<string> {
     let info: Record<string, unknown> | undefined;
     const start = Date.now();
     for (let isRaised = false; Date.now() - start < seconds * 1000; await sleep(50)) {
       info = await this.command('query-migrate').catch(() => undefined);
       if (!info) return 'gone';
       if (['completed', 'failed', 'cancelled'].includes(String(info.status))) return String(info.status);
-      if (isRaised || Date.now() - start < seconds * 250) continue;
+      if (isRaised || Date.now() - start < patience * 1000) continue;
       await this.command('migrate-set-parameters', { 'downtime-limit': 10_000 });
       isRaised = true;
     }
