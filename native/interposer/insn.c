@@ -6,7 +6,8 @@
 struct cursor {
 	const uint8_t *at;
 	uint8_t rex;
-	bool operand16, repeated, address32;
+	bool operand16, repeated, locked, address32;
+	bool group; /* ModRM.reg says which instruction, and is no register */
 };
 
 static uint64_t little(const uint8_t *at, int n)
@@ -23,8 +24,10 @@ static void prefixes(struct cursor *c)
 			c->operand16 = true;
 		else if (*c->at == 0x67)
 			c->address32 = true;
-		else if (*c->at == 0xf2 || *c->at == 0xf3 || *c->at == 0xf0)
+		else if (*c->at == 0xf2 || *c->at == 0xf3)
 			c->repeated = true;
+		else if (*c->at == 0xf0)
+			c->locked = true;
 		else if (*c->at != 0x2e && *c->at != 0x36 && *c->at != 0x3e && *c->at != 0x26)
 			break;
 	}
@@ -58,9 +61,16 @@ static bool memory_operand(struct cursor *c, struct insn *i)
 	}
 	c->at += mod == 1 ? 1 : mod == 2 ? 4 : 0;
 	/* A base that is operand or index too cannot be moved for a step: other bytes would reach the device. */
-	if (i->reg == i->base)
+	if (i->reg == i->base && !c->group)
 		i->base = INSN_NONE;
 	return true;
+}
+
+/* Neither can one that the instruction takes without naming it: rax, rcx, rdx or rbx. */
+static void unnamed_operands(struct insn *i)
+{
+	if (i->base < 4)
+		i->base = INSN_NONE;
 }
 
 static uint8_t operand_size(const struct cursor *c)
@@ -105,7 +115,9 @@ static void extended(struct cursor *c, struct insn *i)
 		i->kind = INSN_STORE;
 		i->width = operand_size(c);
 	} else if (op != 0x38 && op != 0x3a) {
-		memory_operand(c, i); /* SSE moves and the like: only the base register */
+		memory_operand(c, i);			    /* SSE moves and the like: only the base register */
+		if (op == 0xb0 || op == 0xb1 || op == 0xc7) /* cmpxchg and its kin */
+			unnamed_operands(i);
 	}
 }
 
@@ -161,9 +173,12 @@ static void primary(struct cursor *c, struct insn *i)
 	default:
 		/* Arithmetic on memory (add, or, and, sub, xor, cmp, test …): not emulated, but its base register is
 		 * known. */
+		c->group = (op >= 0x80 && op <= 0x83) || op >= 0xf6;
 		if ((op < 0x40 && (op & 7) < 4) || (op >= 0x80 && op <= 0x87) || op == 0xf6 || op == 0xf7 ||
 		    op == 0xfe || op == 0xff)
 			memory_operand(c, i);
+		if ((op == 0xf6 || op == 0xf7) && (i->reg & 4)) /* mul, div */
+			unnamed_operands(i);
 	}
 }
 
@@ -174,10 +189,10 @@ struct insn insn_decode(const uint8_t *code)
 
 	prefixes(&c);
 	if (c.address32 || (c.repeated && *c.at != 0x0f))
-		return i; /* string and locked instructions */
+		return i; /* string instructions */
 	primary(&c, &i);
-	if (c.repeated)
-		i.kind = INSN_UNKNOWN; /* an SSE move */
+	if (c.repeated || c.locked)
+		i.kind = INSN_UNKNOWN; /* an SSE move; what may not be locked */
 	if (i.kind != INSN_UNKNOWN)
 		i.length = (uint8_t)(c.at - code);
 	return i;

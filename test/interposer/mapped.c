@@ -2,12 +2,14 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/vfio.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -151,5 +153,131 @@ int protecting(void)
 	mprotect(map, 4096, PROT_READ);
 	fflush(stdout);
 	*(volatile uint32_t *)map = 1;
+	return 0;
+}
+
+/* Stepped over by way of another address, but for one that takes the register with the address as operand too. */
+int operands(void)
+{
+	int device = device_open();
+	put(device, 0x100, 3);
+	char *map = MMAP(NULL, 4096, PROT_READ | PROT_WRITE, 0, device);
+	uint64_t a = (uintptr_t)(map + 0x100), high;
+	__asm__ volatile("lock incl (%0)" : : "a"(a) : "memory");
+	__asm__ volatile("subl $2, (%0)" : : "b"(a), "c"(5) : "memory");
+	__asm__ volatile("lock xaddl %%eax, (%1)" : "=a"(high) : "r"(a), "a"(40) : "memory");
+	printf("%lu %u", high, get(device, 0x100));
+	uint64_t product = a;
+	__asm__ volatile("mull (%%rax)" : "+a"(product), "=d"(high) : : "memory");
+	printf(" %d %d\n", product == (uint32_t)((uint32_t)a * 42u), high == ((a & 0xffffffff) * 42) >> 32);
+	return 0;
+}
+
+/* An instruction that is stepped over. */
+static void count_up(char *at)
+{
+	__asm__ volatile("lock incl %0" : "+m"(*(uint32_t *)at));
+}
+
+static char *interrupted_map;
+static volatile int interrupts_seen, copies_bad;
+static sigjmp_buf left;
+
+static void on_interrupt(int nr)
+{
+	(void)nr;
+	uint32_t before = *(volatile uint32_t *)(interrupted_map + 0x4200);
+	count_up(interrupted_map + 0x4200);
+	copies_bad += *(volatile uint32_t *)(interrupted_map + 0x4200) != before + 1;
+	if (++interrupts_seen % 16 == 0)
+		siglongjmp(left, 1);
+}
+
+/* Handlers that touch trapped pages, in the middle of steps over instructions with one operand there and with two. */
+int interrupting(void)
+{
+	int device = device_open();
+	char *map = MMAP(NULL, 5 * 4096, PROT_READ | PROT_WRITE, 0, device);
+	struct sigaction act = {.sa_handler = on_interrupt};
+	struct itimerval often = {{0, 50}, {0, 50}}, never = {{0, 0}, {0, 0}};
+	for (int i = 0; i < 64; i++)
+		put(device, 0x400 + 4 * i, 0x01010101u * (unsigned)i);
+	interrupted_map = map;
+	sigaction(SIGALRM, &act, NULL);
+	setitimer(ITIMER_REAL, &often, NULL);
+	static volatile uint32_t counted;
+	sigsetjmp(left, 1);
+	while (interrupts_seen < 2000) {
+		char *to = map + 0x3600, *from = map + 0x400;
+		size_t n = 16;
+		count_up(map + 0x300);
+		counted++;
+		__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
+	}
+	setitimer(ITIMER_REAL, &never, NULL);
+	/* A handler that left may have taken a count with it. */
+	uint32_t lost = get(device, 0x300) - counted;
+	printf("%d %d %d", get(device, 0x4200) == (uint32_t)interrupts_seen, copies_bad, lost > 2000 / 16);
+	printf(" %d\n", get(device, 0x360c) == 0x03030303);
+	fprintf(stderr, "%d\n", interrupts_seen);
+	return 0;
+}
+
+static int own_device, own_times;
+static char *own_map;
+static sigjmp_buf own_out;
+
+static void on_own(int nr, siginfo_t *info, void *context)
+{
+	(void)info, (void)context;
+	sigset_t mask, other, before;
+	uint32_t value = *(volatile uint32_t *)(own_map + 0x100);
+	count_up(own_map + 0x100);
+	errno = 0;
+	int ret = ioctl(own_device, VFIO_DEVICE_GET_REGION_INFO, nowhere);
+	sigprocmask(SIG_BLOCK, NULL, &mask);
+	printf("[%d %x %d %d blocked %d %d", nr, value, ret, errno, sigismember(&mask, SIGSEGV), sigismember(&mask, SIGUSR1));
+	printf(" %d]", sigismember(&mask, SIGSTKFLT));
+	/* Its mask taken and given back changes nothing. */
+	sigemptyset(&other);
+	sigaddset(&other, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &other, &before);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	switch (own_times++) {
+	case 0: /* waits until the handler has ended */
+		raise(SIGSEGV);
+		printf("after");
+		siglongjmp(own_out, 1);
+	case 1:
+		siglongjmp(own_out, 1);
+	case 2:
+		sigemptyset(&other);
+		sigaddset(&other, SIGSEGV);
+		sigprocmask(SIG_UNBLOCK, &other, NULL);
+		*(volatile int *)nowhere = 1;
+		break;
+	case 3:
+		siglongjmp(own_out, 1);
+	default:
+		printf("\n");
+		fflush(stdout);
+		*(volatile int *)nowhere = 1;
+	}
+}
+
+/* A handler for SIGSEGV, which is blocked meanwhile, touches a trapped page and gives the kernel a bad pointer. */
+int own_handler(void)
+{
+	own_device = device_open();
+	own_map = MMAP(NULL, 4096, PROT_READ | PROT_WRITE, 0, own_device);
+	struct sigaction act = {.sa_sigaction = on_own, .sa_flags = SA_SIGINFO};
+	sigaddset(&act.sa_mask, SIGUSR1);
+	put(own_device, 0x100, 0x10);
+	sigaction(SIGSEGV, &act, NULL);
+	for (volatile int i = 0; i < 5; i++) {
+		if (!sigsetjmp(own_out, 1))
+			*(volatile int *)nowhere = 1;
+		printf(" %d\n", own_times);
+	}
 	return 0;
 }

@@ -611,6 +611,9 @@ int main(int argc, char **argv)
 	SCENE("overruled", overruled())
 	SCENE("failing", failing())
 	SCENE("protecting", protecting())
+	SCENE("operands", operands())
+	SCENE("interrupting", interrupting())
+	SCENE("own-handler", own_handler())
 	SCENE("loop", loops(argv[2], atol(argv[3])))
 	return 2;
 }

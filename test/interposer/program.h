@@ -18,3 +18,6 @@ int covered(void);
 int overruled(void);
 int failing(void);
 int protecting(void);
+int operands(void);
+int interrupting(void);
+int own_handler(void);

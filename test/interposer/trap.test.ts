@@ -97,4 +97,12 @@ test('a mapping that allows nothing at first is trapped, and a part has a protec
   assert.is(protecting.ring.lost[losses.MAPPED], 0);
 });
 
+test('a register that is moved for a step is no other operand of the instruction', () => {
+  const other = runRecorded(['operands'], { mmio: 'trap' });
+  assert.is(other.stdout, '2 42 1 1\n');
+  assert.is(other.stdout, runPlain(['operands']).stdout);
+  assert.is(other.ring.calls.filter((c) => c.op === 'store' && Number(c.a) === 0x100).length, 3);
+  assert.is(other.ring.lost[losses.MAPPED], 1, 'one opens the page');
+});
+
 test.run();
