@@ -26,17 +26,28 @@ static struct range ranges[RANGES];
 static int top;	      /* slots below it may be in use */
 static bool changing; /* spin lock of the writers; readers take none */
 
-/* A single step that is under way in this thread. */
+#define OPERAND 64 /* bytes; longer ones are rare */
+#define OPENED	2  /* an instruction has two operands in memory at most */
+#define STEPS	8  /* under way in one thread, each in a signal handler that interrupted the one before */
+#define NEAR	64 /* what the stepped instruction itself may move the stack pointer by */
+
+/* A single step that is under way. One that a handler left by longjmp() stays until its place is needed. */
 struct step {
-	bool active, opened, write;
-	uint8_t base;
+	uintptr_t ip, sp;
+	bool write, moves;
+	uint8_t base, opened;
 	uint64_t moved, delta;
-	uintptr_t page;
-	size_t open; /* bytes from it on */
+	struct {
+		uintptr_t page;
+		size_t size;
+	} open[OPENED];
 	struct range range;
 	uint64_t offset;
 };
-static __thread struct step step __attribute__((tls_model("initial-exec")));
+static __thread struct {
+	struct step step[STEPS];
+	unsigned count;
+} steps __attribute__((tls_model("initial-exec")));
 
 static void lock(void)
 {
@@ -323,25 +334,97 @@ static void emulate(ucontext_t *c, const struct insn *i, const struct range *r, 
 #define TRAP_FLAG   0x100 /* EFLAGS.TF */
 #define WRITE_FAULT 2	  /* page fault error code, bit 1 */
 
+static void close_pages(struct step *s)
+{
+	while (s->opened) {
+		s->opened--;
+		REAL(mprotect)((void *)s->open[s->opened].page, s->open[s->opened].size, PROT_NONE);
+	}
+}
+
+/* Those above it were left by longjmp(). */
+static void drop_above(unsigned count)
+{
+	while (steps.count > count)
+		close_pages(&steps.step[--steps.count]);
+}
+
+/* The step that the instruction is in already: its other operand faults, or a page that an inner step has closed. */
+static struct step *same_step(ucontext_t *c)
+{
+	const greg_t *g = c->uc_mcontext.gregs;
+	for (unsigned i = steps.count; i--;) {
+		struct step *s = &steps.step[i];
+		if (s->ip != (uintptr_t)g[REG_RIP] || s->sp != (uintptr_t)g[REG_RSP])
+			continue;
+		bool stale = s->moves && (uint64_t)*reg(c, s->base) != s->moved;
+		drop_above(stale ? i : i + 1);
+		return stale ? NULL : s;
+	}
+	return NULL;
+}
+
+/* Another instruction faults: in a handler, from whose end on the pages fault again, or after one was left. */
+static void close_others(const ucontext_t *c)
+{
+	for (unsigned i = 0; i < steps.count; i++)
+		if (steps.step[i].ip != (uintptr_t)c->uc_mcontext.gregs[REG_RIP])
+			close_pages(&steps.step[i]);
+}
+
+static struct step *new_step(void)
+{
+	if (steps.count == STEPS) {
+		close_pages(&steps.step[0]);
+		memmove(&steps.step[0], &steps.step[1], (STEPS - 1) * sizeof steps.step[0]);
+		steps.count--;
+	}
+	return memset(&steps.step[steps.count++], 0, sizeof steps.step[0]);
+}
+
+static void open_page(struct step *s, const struct range *r, uintptr_t at)
+{
+	uintptr_t page = at & ~(PAGE - 1);
+	/* An operand that goes on in the next page; a longer one faults again there. */
+	bool crosses = at + OPERAND > page + PAGE && 2 * PAGE <= r->at + r->size - page;
+	size_t size = crosses ? 2 * PAGE : PAGE;
+
+	REAL(mprotect)((void *)page, size, r->prot);
+	for (unsigned i = 0; i < s->opened; i++)
+		if (s->open[i].page == page) {
+			s->open[i].size = size > s->open[i].size ? size : s->open[i].size;
+			return;
+		}
+	ring_lost(VRR_LOSS_MAPPED, 1);
+	if (s->opened == OPENED)
+		close_pages(s); /* those that are needed fault again */
+	s->open[s->opened].page = page;
+	s->open[s->opened++].size = size;
+}
+
 static void single_step(ucontext_t *c, const struct insn *i, const struct range *r, uintptr_t at)
 {
-	struct step *s = &step;
+	struct step *s = same_step(c);
 
-	s->active = true;
+	if (s) {
+		open_page(s, r, at);
+		c->uc_mcontext.gregs[REG_EFL] |= TRAP_FLAG;
+		return;
+	}
+	s = new_step();
+	s->ip = (uintptr_t)c->uc_mcontext.gregs[REG_RIP];
+	s->sp = (uintptr_t)c->uc_mcontext.gregs[REG_RSP];
 	s->write = c->uc_mcontext.gregs[REG_ERR] & WRITE_FAULT;
 	s->range = *r;
 	s->offset = r->offset + (at - r->at);
 	s->base = i->base;
-	s->opened = i->base == INSN_NONE || i->base == 4; /* no base register, or the stack's */
-	if (s->opened) {
-		s->page = at & ~(PAGE - 1);
-		s->open = 2 * PAGE <= r->at + r->size - s->page ? 2 * PAGE : PAGE;
-		REAL(mprotect)((void *)s->page, s->open, r->prot);
-		ring_lost(VRR_LOSS_MAPPED, 1);
-	} else {
+	s->moves = i->base != INSN_NONE && i->base != 4; /* a base register, and not the stack's */
+	if (s->moves) {
 		s->delta = (uint64_t)r->alias - r->at;
 		*reg(c, s->base) += (greg_t)s->delta;
 		s->moved = (uint64_t)*reg(c, s->base);
+	} else {
+		open_page(s, r, at);
 	}
 	c->uc_mcontext.gregs[REG_EFL] |= TRAP_FLAG;
 }
@@ -351,12 +434,14 @@ bool trap_fault(const siginfo_t *info, ucontext_t *c)
 	uintptr_t at = (uintptr_t)info->si_addr;
 	struct range r;
 
-	if (!trap_on || !find(at, &r) || step.active)
+	if (!trap_on || !find(at, &r))
 		return false;
 	bool write = c->uc_mcontext.gregs[REG_ERR] & WRITE_FAULT;
 	if (!(r.prot & (write ? PROT_WRITE : PROT_READ)))
 		return false; /* the program's own mapping forbids it */
 	int saved = errno;
+	if (unlikely(steps.count))
+		close_others(c);
 	struct insn i = insn_decode((const uint8_t *)c->uc_mcontext.gregs[REG_RIP]);
 	if (i.kind != INSN_UNKNOWN && at + i.width <= r.at + r.size)
 		emulate(c, &i, &r, at);
@@ -368,19 +453,24 @@ bool trap_fault(const siginfo_t *info, ucontext_t *c)
 
 bool trap_stepped(ucontext_t *c)
 {
-	struct step *s = &step;
+	uintptr_t sp = (uintptr_t)c->uc_mcontext.gregs[REG_RSP];
+	unsigned i = steps.count;
 
-	if (!s->active)
+	while (i && sp - steps.step[i - 1].sp + NEAR > 2 * NEAR)
+		i--;
+	if (!i)
 		return false;
-	s->active = false;
 	int saved = errno;
+	struct step *s = &steps.step[i - 1];
+	drop_above(i);
 	c->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
-	if (s->opened)
-		REAL(mprotect)((void *)s->page, s->open, PROT_NONE);
-	else if ((uint64_t)*reg(c, s->base) == s->moved)
+	if (s->moves && (uint64_t)*reg(c, s->base) == s->moved)
 		*reg(c, s->base) -= (greg_t)s->delta; /* unless the instruction loaded it anew */
-	rec_note(s->write ? VRR_OP_STORE : VRR_OP_LOAD, s->range.fd, s->range.entry, s->offset, 0, 0, 0, VRR_FLAG_SHORT,
-		 NULL);
+	close_pages(s);
+	struct step done = *s;
+	steps.count = i - 1;
+	rec_note(done.write ? VRR_OP_STORE : VRR_OP_LOAD, done.range.fd, done.range.entry, done.offset, 0, 0, 0,
+		 VRR_FLAG_SHORT, NULL);
 	errno = saved;
 	return true;
 }

@@ -5,7 +5,8 @@
  * Contract: a fault costs one signal and no system call, for the instructions insn.h knows. Others are single-stepped
  * with their base register moved to the alias (two signals; width and value stay unknown); those without a base
  * register open the page for the step (other threads may slip through it meanwhile: counted as MAPPED). Kernel accesses
- * to a trapped page fail with EFAULT, so hooks whose buffers may lie there use trap_alias().
+ * to a trapped page fail with EFAULT, so hooks whose buffers may lie there use trap_alias(). Signal handlers may come
+ * in the middle of a step, and touch trapped pages themselves.
  */
 #ifndef VFIO_RR_TRAP_H
 #define VFIO_RR_TRAP_H

@@ -105,4 +105,14 @@ test('a register that is moved for a step is no other operand of the instruction
   assert.is(other.ring.lost[losses.MAPPED], 1, 'one opens the page');
 });
 
+test('signal handlers that touch trapped pages in the middle of steps, and that are left by longjmp', () => {
+  const { stdout, stderr, ring: seen } = runRecorded(['interrupting'], { mmio: 'trap', quota: 256 << 20 });
+  assert.is(stdout, '1 0 0 1\n');
+  assert.is(stdout, runPlain(['interrupting']).stdout);
+  const own = seen.calls.filter((c) => Number(c.a) === 0x4200 && (c.op === 'load' || c.op === 'store'));
+  assert.ok(Number(stderr) >= 2000);
+  assert.is(own.filter((c) => c.op === 'load').length, 2 * Number(stderr));
+  assert.is(own.filter((c) => c.op === 'store').length, Number(stderr));
+});
+
 test.run();
