@@ -2,6 +2,7 @@
 
 #include "dispatch.h"
 #include "guard_copy.h"
+#include "process.h"
 #include "real.h"
 #include "ring.h"
 #include "trap.h"
@@ -16,6 +17,11 @@ static struct sigaction theirs[OURS][2]; /* the program's settings, two versions
 static uint8_t current[OURS];
 static uint8_t masked[SIGNALS];	 /* which of ours the program put in this signal's sa_mask */
 static __thread uint8_t blocked; /* which of ours it believes blocked in this thread */
+/* Our signals are never blocked, also while the program's handlers run: these may touch what faults for us alone. So
+ * that a fault of their own is the end, as it would be, a signal that nothing else uses is blocked for ours, and is
+ * unblocked with them however the handler is left. */
+#define IN_HANDLER SIGSTKFLT
+static __thread uint8_t within; /* which of ours the handlers that run block, if IN_HANDLER is blocked */
 
 static int slot(int signal)
 {
@@ -28,7 +34,7 @@ static int slot(int signal)
 /* The same in the child of vfork(), whose memory is the parent's and whose handlers are not. */
 static __thread struct {
 	struct sigaction theirs[OURS];
-	uint8_t masked[SIGNALS], blocked;
+	uint8_t masked[SIGNALS], blocked, within;
 } apart;
 
 static struct sigaction setting(int i)
@@ -60,12 +66,14 @@ void guard_part(void)
 		apart.theirs[i] = setting(i);
 	memcpy(apart.masked, masked, sizeof masked);
 	apart.blocked = blocked;
+	apart.within = within;
 }
 
 void guard_join(bool kept)
 {
 	if (!kept) {
 		blocked = apart.blocked;
+		within = apart.within;
 		return;
 	}
 	for (int i = 0; i < OURS; i++)
@@ -103,6 +111,31 @@ static bool ours(int signal, const siginfo_t *info, ucontext_t *context)
 	return guard_resume(context) || (signal == SIGSEGV && trap_fault(info, context));
 }
 
+/* Sent while the program's handler would have it blocked: it waits until that has ended. Not under a filter, which may
+ * not know these calls. */
+static void postpone(int signal, siginfo_t *info, ucontext_t *uc)
+{
+	sigset_t one;
+	sigemptyset(&one);
+	sigaddset(&one, signal);
+	REAL(sigprocmask)(SIG_BLOCK, &one, NULL);
+	REAL(syscall)(SYS_rt_tgsigqueueinfo, REAL(syscall)(SYS_getpid), REAL(syscall)(SYS_gettid), signal, info);
+	sigaddset(&uc->uc_sigmask, signal);
+}
+
+static void call(int i, int signal, const struct sigaction *act, siginfo_t *info, void *context, uint8_t inside)
+{
+	uint8_t was = blocked;
+	sigset_t mask = act->sa_mask;
+	within = inside | strip(&mask) | (uint8_t)(act->sa_flags & SA_NODEFER ? 0 : 1 << i);
+	if (act->sa_flags & SA_SIGINFO)
+		act->sa_sigaction(signal, info, context);
+	else
+		act->sa_handler(signal);
+	within = inside;
+	blocked = was; /* as the mask, when the handler returns */
+}
+
 static void handler(int signal, siginfo_t *info, void *context)
 {
 	int saved = errno;
@@ -113,13 +146,17 @@ static void handler(int signal, siginfo_t *info, void *context)
 		errno = saved;
 		return;
 	}
+	/* Otherwise the last one was left by longjmp(). */
+	uint8_t inside = within = sigismember(&uc->uc_sigmask, IN_HANDLER) == 1 ? within : 0;
 	struct sigaction act = setting(i);
 	bool ends = act.sa_handler == SIG_DFL || (signal == SIGSYS && fault && act.sa_handler == SIG_IGN);
 	if (fault && signal != SIGTRAP && signal != SIGSYS &&
-	    (act.sa_handler == SIG_DFL || act.sa_handler == SIG_IGN || blocked & 1 << i)) {
+	    (act.sa_handler == SIG_DFL || act.sa_handler == SIG_IGN || (blocked | inside) & 1 << i)) {
 		/* The instruction faults again, and a blocked fault is the end: the core shows the program's own state.
 		 */
 		sigaddset(&uc->uc_sigmask, signal);
+	} else if (!fault && inside & 1 << i && !process_filtered) {
+		postpone(signal, info, uc);
 	} else if (ends) {
 		act = (struct sigaction){.sa_handler = SIG_DFL};
 		REAL(sigaction)(signal, &act, NULL);
@@ -130,10 +167,7 @@ static void handler(int signal, siginfo_t *info, void *context)
 			set(i, &none);
 		}
 		errno = saved;
-		if (act.sa_flags & SA_SIGINFO)
-			act.sa_sigaction(signal, info, context);
-		else
-			act.sa_handler(signal);
+		call(i, signal, &act, info, context, inside);
 		return;
 	}
 	errno = saved;
@@ -172,8 +206,9 @@ static struct sigaction installed(int signal, const struct sigaction *act)
 		ours.sa_flags = SA_ONSTACK | SA_NODEFER;
 		sigemptyset(&ours.sa_mask);
 	}
-	ours.sa_flags = (ours.sa_flags & ~(int)SA_RESETHAND) | SA_SIGINFO;
-	strip(&ours.sa_mask);
+	if (strip(&ours.sa_mask) || !(ours.sa_flags & SA_NODEFER))
+		sigaddset(&ours.sa_mask, IN_HANDLER);
+	ours.sa_flags = (ours.sa_flags & ~(int)SA_RESETHAND) | SA_SIGINFO | SA_NODEFER;
 	if (ours.sa_flags & SA_NODEFER && sigisemptyset(&ours.sa_mask))
 		ours.sa_sigaction = light_handler;
 	return ours;
@@ -250,21 +285,35 @@ int guard_mask(int (*real_set)(int, const sigset_t *, sigset_t *), int how, cons
 {
 	if (!started)
 		return real_set(how, set_, old);
-	uint8_t was = blocked, is = was;
 	sigset_t ours;
+	if (unlikely(within) && !real_set(SIG_BLOCK, NULL, &ours) && sigismember(&ours, IN_HANDLER) != 1)
+		within = 0; /* the handler was left by longjmp() */
+	uint8_t was = blocked, is = was, inside = within, stays = inside;
 	if (set_) {
 		ours = *set_;
 		uint8_t had = strip(&ours);
-		is = how == SIG_BLOCK ? was | had : how == SIG_UNBLOCK ? was & (uint8_t)~had : had;
-		if (how == SIG_UNBLOCK)
+		if (how == SIG_BLOCK)
+			is = was | (had & (uint8_t)~inside);
+		else
+			stays = inside & (how == SIG_UNBLOCK ? (uint8_t)~had : had);
+		if (how == SIG_SETMASK)
+			is = had & (uint8_t)~inside;
+		if (how == SIG_UNBLOCK) {
+			is = was & (uint8_t)~had;
 			unstrip(&ours, had);
+		}
+		if (inside && (how == SIG_UNBLOCK ? !stays : how == SIG_SETMASK && stays))
+			sigaddset(&ours, IN_HANDLER);
 	}
 	int ret = real_set(how, set_ ? &ours : NULL, old);
 	if (ret)
 		return ret;
 	blocked = is;
+	within = stays;
+	if (old && inside)
+		sigdelset(old, IN_HANDLER);
 	if (old)
-		unstrip(old, was);
+		unstrip(old, was | inside);
 	return 0;
 }
 

@@ -3,11 +3,12 @@
  * and dispatch.c).
  *
  * Contract: guard_copy() never faults; it needs SIGSEGV and SIGBUS unblocked and handled by us, so sigaction(),
- * signal() and the mask calls are wrapped: the program's own handlers run with their flags and masks, it is told its
- * own settings, and the default action ends it at the faulting instruction, as without us. A fault of our own copying
- * ends without rt_sigreturn() unless the program has a handler of its own for it, with a mask (then its seccomp filter,
- * if any, lets handlers return). Before guard_start() only memory that is there for certain is copied (known.h); the
- * rest is left out and counted as UNREADABLE.
+ * signal() and the mask calls are wrapped: the program's own handlers run with their flags and masks (our signals stay
+ * open in them and are told as blocked; SIGSTKFLT is blocked in their place), it is told its own settings, and the
+ * default action ends it at the faulting instruction, as without us. A fault of our own copying ends without
+ * rt_sigreturn() unless the program has a handler of its own for it, with a mask (then its seccomp filter, if any, lets
+ * handlers return). Before guard_start() only memory that is there for certain is copied (known.h); the rest is left
+ * out and counted as UNREADABLE.
  */
 #ifndef VFIO_RR_GUARD_H
 #define VFIO_RR_GUARD_H

@@ -115,4 +115,13 @@ test('signal handlers that touch trapped pages in the middle of steps, and that 
   assert.is(own.filter((c) => c.op === 'store').length, Number(stderr));
 });
 
+test('a handler of the program that blocks SIGSEGV may touch trapped pages, and a fault of its own is the end', () => {
+  const own = runRecorded(['own-handler'], { mmio: 'trap' });
+  const expected = runPlain(['own-handler']);
+  assert.match(own.stdout, '[11 10 -1 14 blocked 1 1 0]after[11 11 ');
+  assert.is(own.stdout, expected.stdout);
+  assert.equal([own.signal, expected.signal], ['SIGSEGV', 'SIGSEGV']);
+  assert.is(own.ring.calls.filter((c) => c.op === 'load').length, 5);
+});
+
 test.run();
