@@ -37,7 +37,7 @@ struct drain {
 	uint32_t next_thread, next_process;
 	int64_t next_event;
 	uint64_t last_leave, checked;
-	bool misled;	      /* the streams are, and it is counted */
+	int64_t spoilt;	      /* of the streams, as it is counted */
 	uint64_t stuck_since; /* ticks: writers wait, and nothing can be moved; 0: not so */
 	/* Flight recorder. Records are let go: what they made is kept, they themselves are not. */
 	bool letting_go;

@@ -40,34 +40,35 @@ static int chunks(struct drain *drain, const struct vrr_record *record, uint32_t
 {
 	uint8_t *at = (uint8_t *)(uintptr_t)(record + 1), *end = (uint8_t *)(uintptr_t)record + size;
 	while ((size_t)(end - at) >= sizeof(struct vrr_chunk)) {
-		const struct vrr_chunk *c = (const struct vrr_chunk *)at;
-		uint8_t *data = at + sizeof(*c);
-		if (!c->where && !c->length && !c->total)
+		struct vrr_chunk c;
+		memcpy(&c, at, sizeof(c));
+		uint8_t *data = at + sizeof(c);
+		if (!c.where && !c.length && !c.total)
 			break; /* room that the answer did not need */
-		if (c->length > (size_t)(end - data)) {
+		if (c.length > (size_t)(end - data)) {
 			drain->damaged++;
 			break;
 		}
 		struct bytes *b = NULL;
 		for (size_t i = drain->bytes_count; i-- > 0 && !b;)
-			if (drain->bytes[i].goes_on && drain->bytes[i].where == c->where &&
-			    drain->bytes[i].phase == c->phase)
+			if (drain->bytes[i].goes_on && drain->bytes[i].where == c.where &&
+			    drain->bytes[i].phase == c.phase)
 				b = &drain->bytes[i];
 		if (b) {
-			if (append(drain, b, data, c->length))
+			if (append(drain, b, data, c.length))
 				return -1;
 		} else {
 			b = add(drain);
 			if (!b)
 				return -1;
-			b->where = c->where;
-			b->phase = c->phase;
-			b->total = c->total;
+			b->where = c.where;
+			b->phase = c.phase;
+			b->total = c.total;
 			b->data = data;
-			b->length = c->length;
+			b->length = c.length;
 		}
-		b->goes_on = c->flags & VRR_CHUNK_CONTINUED;
-		size_t step = ((size_t)c->length + 7) & ~(size_t)7;
+		b->goes_on = c.flags & VRR_CHUNK_CONTINUED;
+		size_t step = ((size_t)c.length + 7) & ~(size_t)7;
 		if (step > (size_t)(end - data))
 			break;
 		at = data + step;

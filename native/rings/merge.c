@@ -255,8 +255,8 @@ static struct candidate *candidates(struct drain *drain, size_t *n, uint64_t *ba
 	size_t count = 0;
 	if (streams_discover(all))
 		return NULL;
-	drain->damaged += all->misled && !drain->misled;
-	drain->misled = all->misled;
+	drain->damaged += all->spoilt - drain->spoilt;
+	drain->spoilt = all->spoilt;
 	for (size_t i = 0; i < all->count; i++)
 		count += all->list[i] && all->list[i]->count;
 	struct candidate *list = calloc(count ? count : 1, sizeof(*list));

@@ -27,7 +27,7 @@ static uint64_t monotonic(void)
 uint64_t ring_now(const struct ring *ring)
 {
 #if defined(__x86_64__)
-	if (ring->header->clock == VRR_CLOCK_TSC)
+	if (ring->tsc)
 		return __builtin_ia32_rdtsc();
 #endif
 	(void)ring;
@@ -44,7 +44,7 @@ int64_t ring_nanos(const struct ring *ring, uint64_t from, uint64_t to)
 
 uint64_t ring_ticks(const struct ring *ring, uint64_t nanos)
 {
-	return (uint64_t)((unsigned __int128)nanos * ring->header->clock_hz / 1000000000u);
+	return (uint64_t)((unsigned __int128)nanos * ring->clock_hz / 1000000000u);
 }
 
 /* ---- a file that is cut off underneath ---- */
@@ -173,16 +173,15 @@ int ring_start(struct ring *ring)
 	return 0;
 }
 
-static const char *check(const struct ring *ring)
+static const char *check(const struct vrr_ring *h, size_t size)
 {
-	const struct vrr_ring *h = ring->header;
 	if (h->magic != VRR_RING_MAGIC)
 		return "is not a ring file";
 	if (h->version != VRR_RING_VERSION)
 		return "is of another version; use the vfio-rr that recorded it";
 	if (h->segment_size < 4096 || h->segment_size % 4096 || !h->segment_count || h->header_size % 8 ||
 	    h->header_size < sizeof(*h) + (size_t)h->segment_count * sizeof(uint32_t) ||
-	    h->header_size + (size_t)h->segment_count * h->segment_size > ring->size)
+	    h->header_size + (size_t)h->segment_count * h->segment_size > size)
 		return "is damaged: its header's sizes do not fit the file";
 	if (h->clock_hz < 100000000 || h->given < h->taken || h->given - h->taken > h->segment_count)
 		return "is damaged: its header's counters make no sense";
@@ -245,16 +244,21 @@ const char *ring_open(struct ring *ring, const char *path, uint32_t window)
 			guard(ring);
 		}
 	}
+	struct vrr_ring h;
 	if (!wrong) {
 		ring->header = (struct vrr_ring *)ring->map;
-		wrong = check(ring);
+		memcpy(&h, ring->map, sizeof(h));
+		wrong = check(&h, ring->size);
 	}
 	if (!wrong) {
-		ring->segment_size = ring->header->segment_size;
-		ring->segment_count = ring->header->segment_count;
+		ring->segments = ring->map + h.header_size;
+		ring->segment_size = h.segment_size;
+		ring->segment_count = h.segment_count;
+		ring->tsc = h.clock == VRR_CLOCK_TSC;
+		ring->clock_hz = h.clock_hz;
 		ring->queue = (uint32_t *)(ring->map + sizeof(struct vrr_ring));
 		ring->window = window < ring->segment_count ? window : ring->segment_count;
-		ring->tick_mult = (uint64_t)(((unsigned __int128)1000000000u << 60) / ring->header->clock_hz);
+		ring->tick_mult = (uint64_t)(((unsigned __int128)1000000000u << 60) / h.clock_hz);
 		pthread_mutex_init(&ring->lock, NULL);
 		if (idle_segments(ring))
 			wrong = "is too large for this host's memory";

@@ -14,9 +14,12 @@ struct ring {
 	uint8_t *map;
 	size_t size;
 	struct vrr_ring *header;
+	/* Of the header as it was when it was checked: a program may write over it since. */
 	uint32_t *queue;
+	uint8_t *segments;
 	uint32_t segment_size, segment_count, window;
-	uint64_t tick_mult; /* ns per tick, times 2^60 */
+	bool tsc;
+	uint64_t clock_hz, tick_mult; /* ns per tick, times 2^60 */
 	pthread_mutex_t lock;
 	pthread_t upkeep;
 	bool upkeep_runs, stop;
@@ -42,7 +45,7 @@ void ring_give_back(struct ring *ring, uint32_t segment);
 
 static inline struct vrr_segment *ring_segment(const struct ring *ring, uint32_t segment)
 {
-	return (struct vrr_segment *)(ring->map + ring->header->header_size + (size_t)segment * ring->segment_size);
+	return (struct vrr_segment *)(ring->segments + (size_t)segment * ring->segment_size);
 }
 uint64_t ring_now(const struct ring *ring);
 int64_t ring_nanos(const struct ring *ring, uint64_t from, uint64_t to);

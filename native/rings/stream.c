@@ -47,11 +47,8 @@ void streams_check(struct streams *all)
 /* Streams are numbered from the ring's header, so they can be looked up by number. */
 #define STREAM_MAX (1u << 22)
 
-static struct stream *stream_of(struct streams *all, const struct vrr_segment *s)
+static struct stream *stream_of(struct streams *all, uint32_t id, const struct vrr_segment *s)
 {
-	uint32_t id = s->stream;
-	if (id >= STREAM_MAX)
-		return NULL;
 	if (id >= all->count) {
 		size_t more = id + 64;
 		struct stream **list = realloc(all->list, more * sizeof(*list));
@@ -86,12 +83,25 @@ static int push_open(struct stream *stream, struct place place, struct vrr_recor
 	return 0;
 }
 
+/* Another segment was read in that place, or is being read. */
+static bool taken_already(const struct stream *stream, uint32_t number)
+{
+	uint32_t first = stream->expected;
+	return number < first ||
+	       (stream->count && stream->parts[0].number == first && number - first <= stream->frontier.part);
+}
+
 static int adopt(struct streams *all, uint64_t ticket, uint32_t segment, uint32_t pos)
 {
 	const struct vrr_segment *s = ring_segment(all->ring, segment);
-	struct stream *stream = stream_of(all, s);
-	if (!stream)
+	uint32_t id = s->stream, number = s->part;
+	struct stream *stream = id < STREAM_MAX ? stream_of(all, id, s) : NULL;
+	if (id < STREAM_MAX && !stream)
 		return -1;
+	if (!stream || taken_already(stream, number)) {
+		all->spoilt++;
+		return 0;
+	}
 	if (stream->count == stream->capacity) {
 		uint32_t more = stream->capacity ? stream->capacity * 2 : 4;
 		struct part *bigger = realloc(stream->parts, more * sizeof(*bigger));
@@ -101,11 +111,11 @@ static int adopt(struct streams *all, uint64_t ticket, uint32_t segment, uint32_
 		stream->capacity = more;
 	}
 	uint32_t i = stream->count++;
-	for (; i > 0 && stream->parts[i - 1].number > s->part; i--)
+	for (; i > 0 && stream->parts[i - 1].number > number; i--)
 		stream->parts[i] = stream->parts[i - 1];
 	if (pos < sizeof(*s))
 		pos = sizeof(*s);
-	stream->parts[i] = (struct part){ticket, segment, s->part, pos};
+	stream->parts[i] = (struct part){ticket, segment, number, pos};
 	return 0;
 }
 
@@ -123,7 +133,10 @@ int streams_discover(struct streams *all)
 	uint64_t given = __atomic_load_n(&ring->header->given, __ATOMIC_RELAXED);
 	size_t kept = 0;
 	/* A program may write where it should not: what was taken was given, and nobody had it. */
-	all->misled |= taken > given || taken - all->seen > ring->segment_count;
+	if (taken > given || taken - all->seen > ring->segment_count) {
+		all->spoilt += !all->misled;
+		all->misled = true;
+	}
 	if (all->misled)
 		taken = given - all->seen <= ring->segment_count ? given : all->seen;
 	for (; all->seen < taken; all->seen++) {

@@ -47,7 +47,8 @@ struct streams {
 	struct stream **list; /* by id; NULL where none is known */
 	size_t count;
 	uint64_t seen;		/* tickets below are known or pending */
-	bool misled;		/* the header's counters make no sense: no more tickets are known */
+	bool misled;		/* the header's counters make no sense */
+	int64_t spoilt;		/* how often that was met, or a segment that has no place in a stream */
 	struct tickets pending; /* taken, but the writer has not set the segment up yet */
 	struct tickets drained; /* closed and read to the end; to be given back after COMMIT */
 };

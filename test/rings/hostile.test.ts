@@ -100,8 +100,12 @@ const put =
     closeSync(fd);
   };
 
-/** What is read of a ring that is spoilt before the drain is opened, or when it has read all. */
-function read(write: readonly Stream[], size: number, when: { before?: Spoil; after?: Spoil }): [number, number] {
+/** What is read of a ring that is spoilt before the drain is opened, then, or when it has read all. */
+function read(
+  write: readonly Stream[],
+  size: number,
+  when: { before?: Spoil; opened?: Spoil; after?: Spoil },
+): [number, number] {
   const folder = mkdtempSync(join(tmpdir(), 'vfio-rr-rings-'));
   const db = createTrace(join(folder, 't.vrr'));
   try {
@@ -109,6 +113,7 @@ function read(write: readonly Stream[], size: number, when: { before?: Spoil; af
     when.before?.(ring);
     loadRings(db);
     const drain = new Drain(db, ring, { payload: 'full', ahead: 0 });
+    when.opened?.(ring);
     while (drain.step('finish') > 0);
     when.after?.(ring);
     while (drain.step('finish') > 0);
@@ -121,6 +126,7 @@ function read(write: readonly Stream[], size: number, when: { before?: Spoil; af
   }
 }
 
+const inHeader = (field: string, bytes: readonly number[]) => put(fieldOf(vrr_ring, field).at, bytes);
 const NOTHING = Array(8).fill(0);
 const MUCH = [0, 0, 0, 0, 0, 0, 0, 0x40];
 for (const [field, bytes, damaged] of [
@@ -130,9 +136,26 @@ for (const [field, bytes, damaged] of [
   ['given', MUCH, 0], // what nobody took is not looked at
 ] as const)
   test(`${field} becomes ${bytes} while the ring is read`, () => {
-    const after = put(fieldOf(vrr_ring, field).at, bytes);
+    const after = inHeader(field, bytes);
     assert.deepEqual(read(streams, SEGMENT, { after }), [damaged, 27]);
   });
+
+for (const field of ['header_size', 'segment_size', 'segment_count', 'clock_hz', 'clock'])
+  test(`${field} becomes another while the ring is read: what it was is gone by`, () =>
+    assert.deepEqual(read(streams, SEGMENT, { opened: inHeader(field, [0x11, 0x22, 0x33]) }), [0, 27]));
+
+/** Of the n-th segment. */
+const inSegment =
+  (n: number, size: number, field: string, bytes: readonly number[]): Spoil =>
+  (ring) => {
+    const first = Number(ringNumber(readFileSync(ring).subarray(0, vrr_ring.size), 'header_size'));
+    put(first + n * size + fieldOf(vrr_segment, field).at, bytes)(ring);
+  };
+
+test('a segment of a stream that cannot be: the others are read', () => {
+  const before = inSegment(0, SEGMENT, 'stream', [0, 0, 0, 0xff]);
+  assert.deepEqual(read(streams, SEGMENT, { before }), [1, 18]);
+});
 
 test('a stream with a segment missing in the middle gives what lies before, and is damaged', () => {
   const long: Stream = {
@@ -142,10 +165,7 @@ test('a stream with a segment missing in the middle gives what lies before, and 
   };
   const whole = read([long], 4096, {});
   assert.deepEqual(whole, [0, 200]);
-  const second = (ring: string): void => {
-    const header = readFileSync(ring).subarray(0, vrr_ring.size);
-    put(Number(ringNumber(header, 'header_size')) + 4096 + fieldOf(vrr_segment, 'part').at, [9])(ring);
-  };
+  const second = inSegment(1, 4096, 'part', [9]);
   const [damaged, events] = read([long], 4096, { before: second });
   assert.ok(damaged === 1 && events > 0 && events < 100, `${damaged} ${events}`);
 });
