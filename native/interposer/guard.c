@@ -81,7 +81,7 @@ void guard_join(bool kept)
 	memcpy(masked, apart.masked, sizeof masked);
 }
 
-static uint8_t strip(sigset_t *mask)
+uint8_t guard_strip(sigset_t *mask)
 {
 	uint8_t had = 0;
 	for (int i = 0; i < OURS; i++)
@@ -127,7 +127,7 @@ static void call(int i, int signal, const struct sigaction *act, siginfo_t *info
 {
 	uint8_t was = blocked;
 	sigset_t mask = act->sa_mask;
-	within = inside | strip(&mask) | (uint8_t)(act->sa_flags & SA_NODEFER ? 0 : 1 << i);
+	within = inside | guard_strip(&mask) | (uint8_t)(act->sa_flags & SA_NODEFER ? 0 : 1 << i);
 	if (act->sa_flags & SA_SIGINFO)
 		act->sa_sigaction(signal, info, context);
 	else
@@ -206,7 +206,7 @@ static struct sigaction installed(int signal, const struct sigaction *act)
 		ours.sa_flags = SA_ONSTACK | SA_NODEFER;
 		sigemptyset(&ours.sa_mask);
 	}
-	if (strip(&ours.sa_mask) || !(ours.sa_flags & SA_NODEFER))
+	if (guard_strip(&ours.sa_mask) || !(ours.sa_flags & SA_NODEFER))
 		sigaddset(&ours.sa_mask, IN_HANDLER);
 	ours.sa_flags = (ours.sa_flags & ~(int)SA_RESETHAND) | SA_SIGINFO | SA_NODEFER;
 	if (ours.sa_flags & SA_NODEFER && sigisemptyset(&ours.sa_mask))
@@ -254,8 +254,8 @@ int guard_action(int signal, const struct sigaction *act, struct sigaction *old)
 	if (act) {
 		now = *act;
 		ours = i < 0 ? *act : installed(signal, act);
-		in_mask = strip(&now.sa_mask);
-		strip(&ours.sa_mask);
+		in_mask = guard_strip(&now.sa_mask);
+		guard_strip(&ours.sa_mask);
 		now = *act;
 	}
 	struct sigaction was = i < 0 ? (struct sigaction){0} : setting(i);
@@ -291,7 +291,7 @@ int guard_mask(int (*real_set)(int, const sigset_t *, sigset_t *), int how, cons
 	uint8_t was = blocked, is = was, inside = within, stays = inside;
 	if (set_) {
 		ours = *set_;
-		uint8_t had = strip(&ours);
+		uint8_t had = guard_strip(&ours);
 		if (how == SIG_BLOCK)
 			is = was | (had & (uint8_t)~inside);
 		else
@@ -322,7 +322,7 @@ void guard_thread(void)
 	sigset_t mask;
 	if (!started || REAL(sigprocmask)(SIG_BLOCK, NULL, &mask))
 		return;
-	uint8_t had = strip(&mask);
+	uint8_t had = guard_strip(&mask);
 	if (had && REAL(sigprocmask)(SIG_SETMASK, &mask, NULL) == 0)
 		blocked |= had;
 }

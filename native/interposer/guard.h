@@ -50,6 +50,8 @@ void guard_thread(void);
 int guard_action(int signal, const struct sigaction *act, struct sigaction *old);
 /** One of those that we handle. */
 bool guard_handles(int signal);
+/** Takes what we handle out of a mask; returns which of it there was, by bits. */
+uint8_t guard_strip(sigset_t *mask);
 /** What sigprocmask() and its kin do to the mask, by the one of them that is real_set. */
 int guard_mask(int (*real_set)(int, const sigset_t *, sigset_t *), int how, const sigset_t *set, sigset_t *old);
 

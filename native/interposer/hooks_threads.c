@@ -1,5 +1,6 @@
 /* New threads, and waits with a signal mask of their own: only for dispatch.c, and passed on untouched without it. */
 #include "dispatch.h"
+#include "guard.h"
 #include "real.h"
 #include "ring.h"
 
@@ -12,9 +13,6 @@ static struct start {
 	sigset_t mask; /* the thread's; until it is armed it takes no signal, or a handler could call unseen */
 	bool masked;
 } starts[STARTS];
-
-/* What guard.c handles: libc may call an allocator of the program's meanwhile. */
-static const int stays[] = {SIGSYS, SIGSEGV, SIGBUS, SIGTRAP};
 
 static struct start *to_start(void *(*routine)(void *), thrd_start_t c11, void *argument, bool masked)
 {
@@ -30,8 +28,7 @@ static struct start *to_start(void *(*routine)(void *), thrd_start_t c11, void *
 		if (masked) {
 			sigset_t all;
 			sigfillset(&all);
-			for (unsigned k = 0; k < sizeof stays / sizeof *stays; k++)
-				sigdelset(&all, stays[k]);
+			guard_strip(&all); /* libc may call an allocator of the program's meanwhile */
 			REAL(pthread_sigmask)(SIG_SETMASK, &all, &s->mask);
 		}
 		return s;
