@@ -172,6 +172,7 @@ long syscall(long nr, ...)
 		a[4] = (long)dispatch_mask(P(4), &mask);
 		break;
 	case SYS_pselect6:
+	case SYS_io_pgetevents:
 		if (dispatch_on && a[5] && !guard_copy(&six, P(5), sizeof six)) {
 			six.set = dispatch_mask(six.set, &mask);
 			a[5] = (long)&six;

@@ -305,6 +305,12 @@ static int handlers(void)
 	kill(getpid(), SIGUSR1);
 	printf("%ld ", syscall(SYS_pselect6, 0, NULL, NULL, NULL, NULL, &six));
 	await(32);
+	unsigned long aio = 0;
+	char events[32];
+	RAW(SYS_io_setup, 1, &aio);
+	kill(getpid(), SIGUSR1);
+	printf("%ld ", RAW(SYS_io_pgetevents, aio, 1, 1, events, NULL, &six));
+	await(36);
 	printf("\n");
 	return 0;
 }
