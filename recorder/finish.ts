@@ -133,15 +133,24 @@ function nameDevices(db: Database.Database): Record<string, Device> {
     name: string | null;
   }[];
   const rename = db.prepare('UPDATE handle SET name = ? WHERE id = ?');
-  const devices: Record<string, Device> = {};
+  // A device may have been opened a million times: asked for once.
+  const names = new Map<string, string | null>();
+  const named = (path: string): string | null => {
+    let name = names.get(path);
+    if (name === undefined) {
+      name = cdevName(path);
+      names.set(path, name);
+    }
+    return name;
+  };
+  const devices = new Map<string, Device | null>();
   for (const { id, path, name: given } of handles) {
-    const name = given ?? (path ? cdevName(path) : null);
+    const name = given ?? (path ? named(path) : null);
     if (name === null) continue;
     if (given === null) rename.run(name, id);
-    const found = describeDevice(name);
-    if (found) devices[name] = found;
+    if (!devices.has(name)) devices.set(name, describeDevice(name));
   }
-  return devices;
+  return Object.fromEntries([...devices].filter((d): d is [string, Device] => d[1] !== null));
 }
 
 /** So many descriptors that went away are named one by one. */

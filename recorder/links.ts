@@ -47,7 +47,7 @@ const followed = [ops.open, ops.close, ops.dup, ops.attach, ops.eventfd, ops.for
 export type Table = ReadonlyMap<number, number>;
 
 /** The steps that move descriptors, and those that name them: ioctls only where they made one or are `watched`. */
-function steps(db: Database.Database, watched: readonly number[]): Step[] {
+function steps(db: Database.Database, watched: readonly number[]): IterableIterator<Step> {
   return db
     .prepare(
       `SELECT e.id, e.t, e.dur, e.ret, e.a, s.op, s.fd, s.handle, s.request, e.inp, th.process
@@ -56,7 +56,7 @@ function steps(db: Database.Database, watched: readonly number[]): Step[] {
          OR op = ${ops.ioctl} AND kind = ${fdKinds.device} AND request IN (${watched}))
          OR e.id IN (SELECT event FROM made)) ORDER BY e.id`,
     )
-    .all() as Step[];
+    .iterate() as IterableIterator<Step>;
 }
 
 /** The descriptors of one sendmsg or recvmsg: {s32 fd, u32 handle} each. */

@@ -24,6 +24,14 @@ export function prepare(): void {
   compile('flight.c', flight);
 }
 
+/** Many threads with many descriptors; gives its path. */
+export function buildCrowd(): string {
+  mkdirSync(build, { recursive: true });
+  const program = join(build, 'crowd');
+  compile('crowd.c', program, ['-pthread']);
+  return program;
+}
+
 export function compile(source: string, output: string, flags: readonly string[] = []): void {
   const uapi = join(root, 'native/uapi');
   execFileSync('gcc', ['-O2', '-Wall', '-isystem', uapi, '-o', output, join(root, 'test/recorder', source), ...flags], {

@@ -30,5 +30,5 @@ export const boots: Boot[] = [
   },
   { name: 'lab-variants', kernel: 'lab', qemu: TWO_EDUS, groups: ['variants'], seconds: 600 },
   { name: 'lab-sanitizers', kernel: 'lab', qemu: TWO_EDUS, groups: ['sanitizers'], seconds: 900 },
-  { name: 'lab-kill', kernel: 'lab', qemu: TWO_EDUS, groups: ['kill'], seconds: 1200, env: { SMP: '2' } },
+  { name: 'lab-kill', kernel: 'lab', qemu: TWO_EDUS, groups: ['kill', 'crowd'], seconds: 1200, env: { SMP: '2' } },
 ];

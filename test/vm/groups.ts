@@ -1,6 +1,7 @@
 // What a boot can be asked to run.
 import type { Job } from './job.ts';
 import { briefJobs, clientJobs, seccompJobs } from './jobs-clients.ts';
+import { crowdJobs } from './jobs-crowd.ts';
 import { goldenJobs } from './jobs-golden.ts';
 import { acrossJobs } from './jobs-kernels.ts';
 import { killJobs } from './jobs-kill.ts';
@@ -15,6 +16,7 @@ export const groups: Record<string, () => Job[]> = {
   across: acrossJobs,
   seccomp: seccompJobs,
   kill: killJobs,
+  crowd: crowdJobs,
   played: playedJobs,
   programs: programJobs,
   sanitizers: sanitizerJobs,

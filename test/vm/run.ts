@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 
+import { buildCrowd } from '../recorder/build.ts';
 import { acrossJobs } from './across.ts';
 import { type Boot, boots } from './boots.ts';
 import { bundle } from './bundle.ts';
@@ -54,6 +55,7 @@ function setUp(): void {
   if (need.status !== 0) throw new Error(need.err.trim());
   for (const target of [['all', 'static', 'raw'], ...SANITIZERS.map((s) => [`SAN=${s}`, 'all'])])
     make('test/clients', target);
+  buildCrowd();
   bundle('cli.ts', 'vfio-rr');
   bundle('test/vm/guest.ts', 'guest');
   for (const s of SANITIZERS) make('native', [`SAN=${s}`, 'interposer']);
