@@ -314,8 +314,9 @@ EXPORT void closefrom(int first)
 
 static int copied(int from, int to)
 {
+	struct played p = play_of(from);
 	if (to >= 0)
-		play_set(to, play_of(from));
+		play_set(to, p.handle ? p : (struct played){0, 0});
 	return to;
 }
 /* A duplicate onto a played descriptor closes that one. */
@@ -335,10 +336,14 @@ EXPORT int dup(int fd)
 }
 EXPORT int dup2(int fd, int onto)
 {
+	if (play_owns(onto))
+		return (int)play_result(-EBADF);
 	return replaced(fd, onto, NEXT(dup2)(fd, onto));
 }
 EXPORT int dup3(int fd, int onto, int flags)
 {
+	if (play_owns(onto))
+		return (int)play_result(-EBADF);
 	return replaced(fd, onto, NEXT(dup3)(fd, onto, flags));
 }
 EXPORT int fcntl64(int fd, int command, ...)

@@ -12,7 +12,6 @@ DECLARE_NEXT(open64);
 DECLARE_NEXT(close);
 DECLARE_NEXT(readlink);
 DECLARE_NEXT(write);
-DECLARE_NEXT(fcntl64);
 
 /* handle << 8 | kind in one word, so that a reader needs no lock. */
 static uint64_t table[PLAY_FD_MAX];
@@ -41,6 +40,11 @@ struct played play_of(int fd)
 		return none;
 	word = __atomic_load_n(&table[fd], __ATOMIC_RELAXED);
 	return (struct played){(uint32_t)(word >> 8), (uint8_t)word};
+}
+
+bool play_owns(int fd)
+{
+	return play_of(fd).kind == play_own.kind;
 }
 
 void play_set(int fd, struct played what)
@@ -155,14 +159,12 @@ void play_hold(int fd)
 	int copy, old;
 	if (fd < 0 || fd >= PLAY_FD_MAX)
 		return;
-	copy = NEXT(fcntl64)(fd, F_DUPFD_CLOEXEC, 900);
-	if (copy < 0)
-		copy = NEXT(fcntl64)(fd, F_DUPFD_CLOEXEC, 0);
+	copy = play_keep_copy(fd);
 	if (copy < 0)
 		return;
 	old = __atomic_exchange_n(&held[fd], copy, __ATOMIC_ACQ_REL);
 	if (old > 0)
-		NEXT(close)(old);
+		play_drop(old);
 }
 
 /* An eventfd that was armed before exec: not yet held by this program. */

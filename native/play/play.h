@@ -27,6 +27,8 @@ struct played {
 	uint32_t handle; /* 0: not played */
 	uint8_t kind;	 /* VRR_KIND_* */
 };
+/* What play itself needs open in the program: to it, that number is not there. */
+static const struct played play_own = {0, 0xff};
 
 /* transport.c */
 extern char play_dir[]; /* "" when nothing is played */
@@ -48,12 +50,14 @@ static inline void play_ask(struct play_request *request, const void *data, size
 }
 /* Copies through the kernel, so a bad address is an error and no fault. */
 bool play_copy(void *to, const void *from, size_t length);
-/* True for descriptors that the transport itself uses: the program must not close them. */
-bool play_owns(int fd);
+/* A copy of `fd` that play owns (-errno: there is none), and its end. */
+int play_keep_copy(int fd);
+void play_drop(int fd);
 void play_listen(void);
 
 /* descriptors.c */
 struct played play_of(int fd);
+bool play_owns(int fd);
 void play_set(int fd, struct played what);
 int play_place(uint8_t kind, uint32_t handle, int flags, const char *path_opened);
 void play_recognise(int fd);

@@ -8,15 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* Transport descriptors stay above the numbers that programs choose by themselves or count on being low. */
-#define OWN_FD_MIN 900
-
 char play_dir[PATH_MAX / 2];
+static int own_fd_min;
 static int requests = -1;
 static pid_t self; /* by getpid, kept here; a vfork child speaks with its parent's voice, whose memory it uses */
 static pthread_key_t thread_end;
@@ -64,18 +63,24 @@ bool play_copy(void *to, const void *from, size_t length)
 	return sys6(SYS_process_vm_readv, self, (long)&into, 1, (long)&out_of, 1, 0) == (long)length;
 }
 
-static int high(int fd)
+int play_keep_copy(int fd)
 {
-	int moved = (int)sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, OWN_FD_MIN);
-	if (moved < 0)
-		return fd; /* a low limit on descriptors: it stays where it is */
-	sys3(SYS_close, fd, 0, 0);
-	return moved;
+	int copy = (int)sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, own_fd_min);
+	if (copy < 0)
+		copy = (int)sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0);
+	play_set(copy, play_own);
+	return copy;
 }
-
-bool play_owns(int fd)
+void play_drop(int fd)
 {
-	return fd >= 0 && play_on() && (fd == requests || (me.fd && fd == me.fd));
+	play_set(fd, (struct played){0, 0});
+	sys3(SYS_close, fd, 0, 0);
+}
+static int kept(int fd)
+{
+	int copy = play_keep_copy(fd);
+	sys3(SYS_close, fd, 0, 0);
+	return copy;
 }
 
 static void reply_path(char *path, size_t size, pid_t pid, pid_t tid)
@@ -91,7 +96,7 @@ static void leave_thread(void *unused)
 		return;
 	reply_path(path, sizeof(path), me.pid, me.tid);
 	sys3(SYS_unlinkat, AT_FDCWD, (long)path, 0);
-	sys3(SYS_close, me.fd, 0, 0);
+	play_drop(me.fd);
 	me.fd = 0;
 }
 
@@ -174,13 +179,13 @@ static bool enter_thread(void)
 	sys4(SYS_mknodat, AT_FDCWD, (long)path, S_IFIFO | 0600, 0);
 	both = (int)sys4(SYS_openat, AT_FDCWD, (long)path, O_RDWR | O_CLOEXEC, 0);
 	if (both >= 0) {
-		me.fd = high(both);
+		me.fd = kept(both);
 		hello.b = (uint64_t)sys3(SYS_getppid, 0, 0, 0);
 		hello.c = !__atomic_exchange_n(&greeted, true, __ATOMIC_ACQ_REL);
 		fine = exchange(&hello, NULL, 0, answer, 0) == 0;
 		only = fine ? (int)sys4(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0) : -1;
-		sys3(SYS_close, me.fd, 0, 0);
-		me.fd = only < 0 ? 0 : high(only);
+		play_drop(me.fd);
+		me.fd = only < 0 ? 0 : kept(only);
 		fine = me.fd > 0;
 	}
 	free(answer);
@@ -216,7 +221,7 @@ void play_ask_making(struct play_request *request, const void *data, size_t leng
 	memset(&answer->reply, 0, sizeof(answer->reply));
 	answer->reply.ret = -EIO;
 	if (me.fd && me.pid != self) /* forked: the FIFO is the parent's */
-		sys3(SYS_close, me.fd, 0, 0), me.fd = 0;
+		play_drop(me.fd), me.fd = 0;
 	if (me.fd || enter_thread())
 		answer->reply.ret = exchange(request, data, length, answer, flags);
 	if (answer->reply.ret == -EIO)
@@ -271,6 +276,17 @@ static void forked(void)
 	}
 }
 
+/* Above the numbers that programs choose by themselves or count on being low: the uppermost eighth of those that can
+ * be had and looked up. */
+static int high_place(void)
+{
+	struct rlimit most;
+	rlim_t top = PLAY_FD_MAX;
+	if (getrlimit(RLIMIT_NOFILE, &most) == 0 && most.rlim_cur < top)
+		top = most.rlim_cur;
+	return (int)(top - top / 8);
+}
+
 __attribute__((constructor)) static void begin(void)
 {
 	const char *dir = getenv(VRR_ENV_PLAY);
@@ -283,7 +299,8 @@ __attribute__((constructor)) static void begin(void)
 	requests = (int)sys4(SYS_openat, AT_FDCWD, (long)path, O_WRONLY | O_CLOEXEC | O_NONBLOCK, 0);
 	if (requests < 0)
 		return; /* no server: the program sees its own machine */
-	requests = high(requests);
+	own_fd_min = high_place();
+	requests = kept(requests);
 	sys3(SYS_fcntl, requests, F_SETFL, O_WRONLY);
 	if (pthread_key_create(&thread_end, leave_thread) != 0)
 		return;
