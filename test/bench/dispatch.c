@@ -1,11 +1,6 @@
-/*
- * dispatch [CALLS]: what it costs to catch a system call made outside libc, in multiples of the call untouched.
- *
- *   gcc -O2 -o /tmp/dispatch test/bench/dispatch.c && /tmp/dispatch
- *
+/* dispatch [CALLS]: what it costs to catch a system call made outside libc, in multiples of the call untouched.
  * Each way runs in a process of its own and makes the call again in libc's text, as the interposer does. ptrace is
- * measured by `npm run bench`.
- */
+ * measured by `npm run bench:report -- lab`. */
 #define _GNU_SOURCE
 #include <link.h>
 #include <linux/filter.h>

@@ -1,9 +1,9 @@
 // Measures vfio-rr beside the tools it is compared with, and how its cost grows, and writes both into
 // docs/performance.md and docs/performance.svg.   npm run bench:report [-- PART …] [-- --most EVENTS]
-// Parts: bars, standin, lab (boots the lab kernel), qemu (in the lab too), scale. Without any: all. What was measured stays in
-// test/bench/build/results, so that one part can be measured anew; the part `again` measures nothing.
+// Parts: bars, dispatch, standin, lab (boots the lab kernel), qemu (in the lab too), scale. Without any: all. What was measured
+// stays in test/bench/build/results, so that one part can be measured anew; the part `again` measures nothing.
 
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -37,8 +37,18 @@ function inLab(name: string, out: string, ...args: string[]): void {
   run(join(root, 'test/vm/boot.sh'), boot, 30);
 }
 
+/** Ways to catch a system call that is not made in libc: what each takes, and what it costs libc's own. */
+function dispatch(): void {
+  const program = join(results, 'dispatch');
+  run('gcc', ['-O2', '-Wall', '-o', program, join(root, 'test/bench/dispatch.c')], 1);
+  const said = execFileSync(program, { encoding: 'utf8', timeout: 120_000 });
+  const rows = [...said.matchAll(/^(.*?) {2,}(\d+) ns +([\d.]+) x$/gm)].map(([, ...cells]) => cells);
+  writeFileSync(join(results, 'dispatch.json'), JSON.stringify(rows));
+}
+
 const parts: Readonly<Record<string, (most: string) => void>> = {
   bars: () => script('bars-profiled', join(results, 'bars.json')),
+  dispatch,
   standin: () => script('side-by-side', join(results, 'standin.json')),
   lab: () => inLab('side-by-side', 'lab.json', '--device', EDU, '--rounds', '8000', '--turns', '3'),
   qemu: () => inLab('qemu-trace', 'qemu.json', EDU),
@@ -92,6 +102,13 @@ function barred(result: Profiled): string {
     instructions,
     payload,
   ].join('\n\n');
+}
+
+function dispatched(rows: readonly (readonly string[])[]): string {
+  return table(
+    ['getppid()', 'ns', ''],
+    rows.map(([way = '', ns = '', ratio = '']) => [way, ns, `${ratio} ×`]),
+  );
 }
 
 function besides(result: SideBySide): string {
@@ -161,6 +178,8 @@ function write(): void {
   const [traced, grown] = [read<QemuTrace>('qemu'), read<Scale>('scale')];
   const bars = read<Profiled>('bars');
   if (bars) page = place(page, 'bars', barred(bars));
+  const caught = read<string[][]>('dispatch');
+  if (caught) page = place(page, 'dispatch', dispatched(caught));
   if (standin) page = place(page, 'standin', besides(standin));
   if (lab) page = place(page, 'lab', besides(lab));
   if (traced) page = place(page, 'qemu', qemu(traced));
