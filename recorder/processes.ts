@@ -37,8 +37,8 @@ function everywhere(ring: string): number[] {
 }
 
 /** Processes that the trace knows, forked children that have not yet written anything included. forgetful: the trace
- * does not have the forks, so look everywhere. */
-export function writers(db: Database.Database, ring: string, forgetful = false): number[] {
+ * may lack forks, or the first process, so look everywhere. */
+export function writers(db: Database.Database, ring: string, forgetful: boolean): number[] {
   if (forgetful) return everywhere(ring);
   const known = db.prepare('SELECT DISTINCT pid FROM process').pluck().all() as number[];
   const forks = db.prepare(`SELECT id FROM site WHERE op = ${ops.fork}`).pluck().all() as number[];

@@ -126,6 +126,7 @@ async function recordTo(
       durable: options.durable,
       ahead: window?.ahead ?? segmentsAhead(options.ring, quota, options.segmentSize),
       flight: keep && window && { keep, segments: window.keep, on: options.dumpOn, dumps: options.dumps },
+      forgetful: window !== null,
       said: (text) => io.err(`vfio-rr: ${text}`),
     });
     const running = session;

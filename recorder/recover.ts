@@ -137,8 +137,7 @@ export async function recover(options: RecoverOptions, io: Pick<Io, 'err' | 'onS
   // Process ids mean nothing after a restart, or on another machine.
   const boot = meta(db, 'boot');
   const here = typeof boot !== 'string' || boot === line('/proc/sys/kernel/random/boot_id');
-  const forgetful = typeof meta(db, 'keep') === 'string';
-  const alive = (): boolean => here && writers(db, ring, forgetful).length > 0;
+  const alive = (): boolean => here && writers(db, ring, true).length > 0;
   const ahead = (): number => segmentsAhead(dirname(ring), statSync(ring).size, readRingHeader(ring).segmentSize);
   try {
     session = new Session(db, {
@@ -148,6 +147,7 @@ export async function recover(options: RecoverOptions, io: Pick<Io, 'err' | 'onS
       ahead: alive() ? ahead() : 0,
       durable: false,
       flight: null,
+      forgetful: true,
       said: (text) => io.err(`vfio-rr: ${text}`),
     });
   } catch (error) {

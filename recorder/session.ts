@@ -27,6 +27,8 @@ export interface SessionOptions {
   readonly ahead: number;
   readonly durable: boolean;
   readonly flight: FlightOptions | null;
+  /** Processes may write of which the trace does not say anything yet, or any more. */
+  readonly forgetful: boolean;
   /** Something that the user ought to know while it runs. */
   readonly said: (text: string) => void;
 }
@@ -157,7 +159,7 @@ export class Session {
   }
 
   #writers(): number[] {
-    return this.#drain.failure === null ? writers(this.#db, this.#options.ring, this.#flight !== null) : [];
+    return this.#drain.failure === null ? writers(this.#db, this.#options.ring, this.#options.forgetful) : [];
   }
 
   /** Asks for a dump; it is finished when the promise is. null: none was made. */

@@ -58,6 +58,32 @@ test('the trace names its ring', async () => {
   assert.match(again.stderr, /finished trace already/);
 });
 
+test('the recorder was killed before the first call', async () => {
+  const waits = `until [ -e go ]; do sleep 0.05; done; exec ${counter} state 1 500`;
+  const recorder = spawn('node', [cli, 'record', '-o', 't.vrr', '--ring', folder, '--', 'sh', '-c', waits], {
+    cwd: folder,
+    stdio: 'ignore',
+    env: { ...process.env, LD_PRELOAD: standin },
+  });
+  const gone = new Promise((done) => recorder.once('exit', done));
+  while (spawnSync('pgrep', ['-f', `^sh -c until.*${counter} state 1 500`]).status !== 0)
+    await new Promise((done) => setTimeout(done, 20));
+  process.kill(recorder.pid ?? 0, 'SIGKILL');
+  await gone;
+  const recovered = spawn('node', [cli, 'recover', 't.vrr'], { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
+  const status = new Promise((done) => recovered.once('exit', done));
+  let said = '';
+  recovered.stderr.setEncoding('utf8').on('data', (text) => {
+    said += text;
+    if (said.includes('still runs')) writeFileSync(join(folder, 'go'), '');
+  });
+  const limit = setTimeout(() => writeFileSync(join(folder, 'go'), ''), 20_000);
+  assert.equal(await status, 0, said);
+  clearTimeout(limit);
+  assert.match(said, /the program still runs/);
+  assert.equal(pwrites('t.vrr'), 500);
+});
+
 test('the ring, with the trace that it belongs to', async () => {
   await killed();
   assert.equal(recover(ringFile(), '-o', 't.vrr').status, 0);
