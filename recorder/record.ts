@@ -6,6 +6,7 @@ import { basename, resolve } from 'node:path';
 import type Database from 'better-sqlite3';
 import { TraceError } from '../schema/errors.ts';
 import { environment, type MmioMode, RING_QUOTA } from '../schema/event.ts';
+import { underCallersLimit } from '../traces/caller.ts';
 import { createTrace, setMeta } from '../traces/create.ts';
 import type { Io } from '../traces/io.ts';
 import { type Backend, chooseBackend, type Raw, rawMode } from './backend.ts';
@@ -232,7 +233,8 @@ function run(
       const fromTerminal = (signal === 'SIGINT' || signal === 'SIGQUIT') && inForeground() && interrupts++ === 0;
       if (!fromTerminal) child?.kill(signal);
     });
-    child = spawn(file, args, { argv0, stdio: options.stdio ?? 'inherit', env: { ...env }, cwd: options.cwd });
+    const how = { argv0, stdio: options.stdio ?? 'inherit', env: { ...env }, cwd: options.cwd } as const;
+    child = underCallersLimit(() => spawn(file, args, how));
     if (child.pid !== undefined) told.started?.(child.pid);
     child.on('error', (error) =>
       failed(new TraceError('USAGE', `cannot start ${name}: ${error.message}; check that it can be run`)),

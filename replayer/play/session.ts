@@ -21,6 +21,7 @@ import { Worker } from 'node:worker_threads';
 import { type ErrorCode, TraceError } from '../../schema/errors.ts';
 import { environment } from '../../schema/event.ts';
 import { play_request, playOps } from '../../schema/play.ts';
+import { underCallersLimit } from '../../traces/caller.ts';
 import type { Remark } from './machine.ts';
 import type { Plan } from './plan.ts';
 import type { PlayCounts } from './server.ts';
@@ -191,10 +192,8 @@ export async function play(plan: Plan, launch: Launch): Promise<Played> {
     ticks = startTicks(requests, new Int32Array(waiting));
     const [program = '', ...args] = launch.command;
     const preload = launch.env.LD_PRELOAD;
-    const child = spawn(program, args, {
-      stdio: launch.stdio ?? 'inherit',
-      env: { ...launch.env, [environment.play]: dir, LD_PRELOAD: preload ? `${preload}:${library}` : library },
-    });
+    const env = { ...launch.env, [environment.play]: dir, LD_PRELOAD: preload ? `${preload}:${library}` : library };
+    const child = underCallersLimit(() => spawn(program, args, { stdio: launch.stdio ?? 'inherit', env }));
     release = launch.onSignal?.((signal) => {
       const keyboard = signal === 'SIGINT' || signal === 'SIGQUIT';
       if (!(keyboard && launch.terminal)) child.kill(signal);

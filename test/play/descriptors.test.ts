@@ -1,7 +1,7 @@
 // A program that uses every number a descriptor can have leaves those of the player alone.
 // timeout: 120
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,5 +34,14 @@ for (const limit of [1024, 1_048_576])
         `kept ${KEPT}`,
       ]);
     });
+
+test('the limit is the caller’s, which Node raises for itself', () => {
+  const command = ['bin/vfio-rr', 'play', '--emulate', 'edu:0000:00:04.0', '--', 'sh', '-c', 'ulimit -Sn'];
+  const said = spawnSync('sh', ['-c', 'ulimit -Sn 1000; "$@"; :', 'sh', ...command], {
+    encoding: 'utf8',
+    timeout: 30_000,
+  });
+  assert.is(said.stdout, '1000\n', said.stderr);
+});
 
 test.run();

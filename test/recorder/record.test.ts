@@ -232,6 +232,17 @@ test('a setuid program is refused to another user', () => {
   assert.equal(findProgram(copy, '', { uid: owner, gid: 0 }).obstacle, null);
 });
 
+test('the limit of open files is the caller’s, which Node raises for itself', () => {
+  const command = [cli, 'record', '-o', 't.vrr', '--ring', folder, '--', 'sh', '-c', 'ulimit -Sn; ulimit -Hn'];
+  const r = spawnSync('sh', ['-c', 'ulimit -Sn 1000; node "$@"; ulimit -Hn', 'sh', ...command], {
+    cwd: folder,
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
+  const [soft, hard, callers] = r.stdout.trim().split('\n');
+  assert.deepEqual([soft, hard], ['1000', callers], r.stderr);
+});
+
 test('what is preloaded already stays', () => {
   const r = vfioRr(['record', '--', 'sh', '-c', 'echo $LD_PRELOAD']);
   assert.match(r.stdout, /libvfio-rr\.so:.*standin\.so\n$/);
