@@ -16,6 +16,7 @@
 #define UPKEEP_IDLE_NS 20000000
 #define STUCK_NS       1000000000
 #define HUNG_NS	       3000000000
+#define AT_ONCE	       (64u << 20) /* bytes given before the program starts */
 
 static uint64_t monotonic(void)
 {
@@ -164,7 +165,8 @@ static void *upkeep(void *arg)
 int ring_start(struct ring *ring)
 {
 	/* What the program has to go on with if we are killed at once; the rest while it loads. */
-	give(ring, ring->window < 64 ? ring->window : 64);
+	uint32_t first = AT_ONCE / ring->segment_size;
+	give(ring, ring->window < first ? ring->window : first);
 	if (ring->header->given == ring->header->taken && ring->header->taken == 0)
 		return -1;
 	if (pthread_create(&ring->upkeep, NULL, upkeep, ring))
