@@ -5,6 +5,7 @@
 #include "fds.h"
 #include "insn.h"
 #include "real.h"
+#include "registers.h"
 #include "ring.h"
 
 #define RANGES 512 /* mapped regions at a time; more are left untrapped and counted */
@@ -244,13 +245,6 @@ void *trap_alias(const void *address, size_t length)
 
 #if defined(__x86_64__)
 
-static greg_t *reg(ucontext_t *c, int n)
-{
-	static const int8_t gregs[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-					 REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
-	return &c->uc_mcontext.gregs[gregs[n & 15]];
-}
-
 static uint64_t load(const volatile void *at, int width)
 {
 	switch (width) {
@@ -287,22 +281,6 @@ static uint64_t narrow(uint64_t value, int width)
 	return width >= 8 ? value : value & ((1ull << (8 * width)) - 1);
 }
 
-static void loaded(ucontext_t *c, const struct insn *i, uint64_t value)
-{
-	greg_t *r = reg(c, i->reg);
-	uint64_t wide = value;
-
-	if (i->sign)
-		wide = (uint64_t)((int64_t)(value << (64 - 8 * i->width)) >> (64 - 8 * i->width));
-	uint64_t old = (uint64_t)*r, mask = i->target == 1 ? 0xff : 0xffff;
-	if (i->high)
-		*r = (greg_t)((old & ~0xff00ull) | (value & 0xff) << 8);
-	else if (i->target >= 4)
-		*r = (greg_t)narrow(wide, i->target); /* a 4-byte move clears the upper half */
-	else
-		*r = (greg_t)((old & ~mask) | (wide & mask));
-}
-
 static void emulate(ucontext_t *c, const struct insn *i, const struct range *r, uintptr_t at)
 {
 	volatile void *alias = r->alias + (at - r->at);
@@ -311,7 +289,7 @@ static void emulate(ucontext_t *c, const struct insn *i, const struct range *r, 
 	uint64_t value = i->immediate;
 
 	if (i->kind == INSN_STORE)
-		value = i->high ? (uint64_t)*reg(c, i->reg) >> 8 : (uint64_t)*reg(c, i->reg);
+		value = i->high ? (uint64_t)*registers_at(c, i->reg) >> 8 : (uint64_t)*registers_at(c, i->reg);
 	value = narrow(value, i->width);
 	if (unlikely(dma_on) && !is_load)
 		dma_written(r->entry, r->offset + (at - r->at), i->width);
@@ -327,7 +305,7 @@ static void emulate(ucontext_t *c, const struct insn *i, const struct range *r, 
 	rec_leave(&rec, i->width);
 	rec_end(&rec, value);
 	if (is_load)
-		loaded(c, i, value);
+		registers_load(c, i, value);
 	c->uc_mcontext.gregs[REG_RIP] += i->length;
 }
 
@@ -357,7 +335,7 @@ static struct step *same_step(ucontext_t *c)
 		struct step *s = &steps.step[i];
 		if (s->ip != (uintptr_t)g[REG_RIP] || s->sp != (uintptr_t)g[REG_RSP])
 			continue;
-		bool stale = s->moves && (uint64_t)*reg(c, s->base) != s->moved;
+		bool stale = s->moves && (uint64_t)*registers_at(c, s->base) != s->moved;
 		drop_above(stale ? i : i + 1);
 		return stale ? NULL : s;
 	}
@@ -421,8 +399,8 @@ static void single_step(ucontext_t *c, const struct insn *i, const struct range 
 	s->moves = i->base != INSN_NONE && i->base != 4; /* a base register, and not the stack's */
 	if (s->moves) {
 		s->delta = (uint64_t)r->alias - r->at;
-		*reg(c, s->base) += (greg_t)s->delta;
-		s->moved = (uint64_t)*reg(c, s->base);
+		*registers_at(c, s->base) += (greg_t)s->delta;
+		s->moved = (uint64_t)*registers_at(c, s->base);
 	} else {
 		open_page(s, r, at);
 	}
@@ -464,8 +442,8 @@ bool trap_stepped(ucontext_t *c)
 	struct step *s = &steps.step[i - 1];
 	drop_above(i);
 	c->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
-	if (s->moves && (uint64_t)*reg(c, s->base) == s->moved)
-		*reg(c, s->base) -= (greg_t)s->delta; /* unless the instruction loaded it anew */
+	if (s->moves && (uint64_t)*registers_at(c, s->base) == s->moved)
+		*registers_at(c, s->base) -= (greg_t)s->delta; /* unless the instruction loaded it anew */
 	close_pages(s);
 	struct step done = *s;
 	steps.count = i - 1;

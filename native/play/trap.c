@@ -2,7 +2,7 @@
  * to the server as a read or write of its width. Instructions that are not plain moves are the program's own fault. */
 #define _GNU_SOURCE
 #include "play.h"
-#include "interposer/insn.h"
+#include "interposer/registers.h"
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -67,32 +67,6 @@ static bool add(struct range r)
 
 #if defined(__x86_64__)
 
-static greg_t *reg(ucontext_t *c, int n)
-{
-	static const int8_t gregs[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-					 REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
-	return &c->uc_mcontext.gregs[gregs[n & 15]];
-}
-
-static void loaded(ucontext_t *c, const struct insn *i, uint64_t value)
-{
-	greg_t *r = reg(c, i->reg);
-	uint64_t old = (uint64_t)*r;
-	int shift = 64 - 8 * i->width;
-	if (i->sign)
-		value = (uint64_t)((int64_t)(value << shift) >> shift);
-	if (i->high)
-		*r = (greg_t)((old & ~0xff00ull) | (value & 0xff) << 8);
-	else if (i->target == 8)
-		*r = (greg_t)value;
-	else if (i->target == 4)
-		*r = (greg_t)(uint32_t)value; /* a 4-byte move clears the upper half */
-	else if (i->target == 2)
-		*r = (greg_t)((old & ~0xffffull) | (value & 0xffff));
-	else
-		*r = (greg_t)((old & ~0xffull) | (value & 0xff));
-}
-
 /* What the bus gives for a read that fails: all ones. */
 static uint64_t load(const struct range *r, uintptr_t at, int width)
 {
@@ -128,9 +102,9 @@ static bool emulate(uintptr_t at, ucontext_t *c)
 	if (i.kind == INSN_UNKNOWN || i.width == 0 || at + i.width > r->end)
 		return false;
 	if (i.kind == INSN_LOAD)
-		loaded(c, &i, load(r, at, i.width));
+		registers_load(c, &i, load(r, at, i.width));
 	else if (i.kind == INSN_STORE)
-		store(r, at, i.width, (uint64_t)*reg(c, i.reg) >> (i.high ? 8 : 0));
+		store(r, at, i.width, (uint64_t)*registers_at(c, i.reg) >> (i.high ? 8 : 0));
 	else
 		store(r, at, i.width, i.immediate);
 	c->uc_mcontext.gregs[REG_RIP] += i.length;
