@@ -9,9 +9,11 @@
 #   -o  a directory that the guest sees, writable, as /mnt/out ($VM_OUT); default: a temporary one
 #   -t  at most this long (default 180)
 #   -q  further devices, such as '-device e1000,addr=05.0,romfile='
+# It ends with the process that started it, however that ends, and QEMU with it.
 # Writable in the guest besides: /run, /tmp, /dev/shm and /mnt, all gone with it. There is an edu device at 0000:00:04.0.
 # Environment: MEM (MiB, 2048), SMP (1). Debian packages it lacks are installed as root, or named.
 set -eu
+[ "${BOOT_PARENT-}" = "$PPID" ] || BOOT_PARENT=$PPID exec setpriv --pdeathsig TERM -- "$0" "$@"
 here=$(cd "$(dirname "$0")" && pwd)
 kernel=lab out='' limit=180 extra=()
 while getopts k:o:t:q: option; do
@@ -24,7 +26,7 @@ while getopts k:o:t:q: option; do
   esac
 done
 shift $((OPTIND - 1))
-[ $# -gt 0 ] || { sed -n '2,14s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -gt 0 ] || { sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 "$here/need.sh" qemu-system-x86 iproute2
 initrd=()
 case $kernel in
@@ -49,7 +51,7 @@ rm -f "$out/rc"
 chmod +x "$out/job"
 # no_timer_check: under a loaded host the emulated timer is late, and the kernel takes it for broken.
 status=0
-timeout "$limit" qemu-system-x86_64 \
+timeout --foreground "$limit" qemu-system-x86_64 \
   -M q35,accel=tcg,kernel-irqchip=split -cpu max -smp "${SMP:-1}" -m "${MEM:-2048}" \
   -display none -no-reboot -nic none -monitor none -serial file:"$out/console" -serial stdio \
   -kernel "$image" "${initrd[@]}" \
@@ -57,7 +59,11 @@ timeout "$limit" qemu-system-x86_64 \
   -device intel-iommu,intremap=on,caching-mode=on \
   -virtfs local,path=/,mount_tag=rootfs,security_model=none,multidevs=remap \
   -virtfs local,path="$out",mount_tag=out,security_model=none \
-  -device edu,addr=04.0 "${extra[@]}" </dev/null || status=$?
+  -device edu,addr=04.0 "${extra[@]}" </dev/null &
+# In the background, since a trap waits for what runs in the foreground.
+qemu=$!
+trap 'kill "$qemu"' TERM INT HUP
+wait "$qemu" || status=$?
 [ "$status" = 124 ] && { echo "boot.sh: not done after $limit s" >&2; exit 124; }
 [ -s "$out/rc" ] || { tail -n 15 "$out/console" >&2 || true; echo "boot.sh: the guest died" >&2; exit 125; }
 exit "$(cat "$out/rc")"
