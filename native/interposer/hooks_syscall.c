@@ -1,8 +1,7 @@
 /*
  * syscall(): numbers that have an entry here go through it, so that they are recorded; the rest go on.
  *
- * Only those whose arguments and effects are the same as the libc call's (poll's and select's kin of the kernel write
- * to their timeouts, vfork() returns twice on one stack: those go on).
+ * Only those whose arguments and effects are the same as the entry's (vfork() returns twice on one stack: it goes on).
  */
 #include <linux/openat2.h>
 #include <linux/seccomp.h>
@@ -10,6 +9,7 @@
 #include "dispatch.h"
 #include "fds.h"
 #include "guard.h"
+#include "hooks_wait.h"
 #include "kernel_signals.h"
 #include "process.h"
 #include "real.h"
@@ -107,6 +107,8 @@ long syscall(long nr, ...)
 		return dup2(I(0), I(1));
 	case SYS_poll:
 		return poll(P(0), (nfds_t)a[1], I(2));
+	case SYS_select: /* writes to its timeout, as libc's does */
+		return select(I(0), P(1), P(2), P(3), P(4));
 	case SYS_epoll_wait:
 		return epoll_wait(I(0), P(1), I(2), I(3));
 	case SYS_fork:
@@ -140,6 +142,10 @@ long syscall(long nr, ...)
 		return sendmsg(I(0), P(1), I(2));
 	case SYS_recvmsg:
 		return recvmsg(I(0), P(1), I(2));
+	case SYS_sendmmsg:
+		return sendmmsg(I(0), P(1), (unsigned)a[2], I(3));
+	case SYS_recvmmsg:
+		return recvmmsg(I(0), P(1), (unsigned)a[2], I(3), P(4));
 	case SYS_eventfd2:
 		return eventfd((unsigned)a[0], I(1));
 	case SYS_epoll_ctl:
@@ -166,17 +172,23 @@ long syscall(long nr, ...)
 		break;
 	case SYS_ppoll:
 		a[3] = (long)dispatch_mask(P(3), &mask);
-		break;
-	case SYS_epoll_pwait:
-	case SYS_epoll_pwait2:
-		a[4] = (long)dispatch_mask(P(4), &mask);
-		break;
+		return wait_ppoll(a);
 	case SYS_pselect6:
 	case SYS_io_pgetevents:
 		if (dispatch_on && a[5] && !guard_copy(&six, P(5), sizeof six)) {
 			six.set = dispatch_mask(six.set, &mask);
 			a[5] = (long)&six;
 		}
+		if (nr == SYS_pselect6)
+			return wait_pselect6(a);
+		break;
+	case SYS_epoll_pwait:
+		if (!a[4] || a[5] == KERNEL_SET)
+			return epoll_pwait(I(0), P(1), I(2), I(3), P(4));
+		break; /* a size of the mask that libc does not give: EINVAL */
+	case SYS_epoll_pwait2:
+		if (!a[4] || a[5] == KERNEL_SET)
+			return epoll_pwait2(I(0), P(1), I(2), P(3), P(4));
 		break;
 	default:
 		break;

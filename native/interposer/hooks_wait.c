@@ -5,6 +5,7 @@
 #include "dispatch.h"
 #include "fds.h"
 #include "guard.h"
+#include "hooks_wait.h"
 #include "process.h"
 #include "real.h"
 #include "ring.h"
@@ -85,6 +86,17 @@ int ppoll(struct pollfd *p, nfds_t n, const struct timespec *timeout, const sigs
 	return poll_end(&r, p, n, REAL(ppoll)(p, n, timeout, mask));
 }
 
+long wait_ppoll(const long *a)
+{
+	struct pollfd *p = (void *)a[0];
+	nfds_t n = (nfds_t)a[1];
+	if (!ring || fds_top < 0 || !watched(p, n))
+		return REAL(syscall)(SYS_ppoll, a[0], a[1], a[2], a[3], a[4], a[5]);
+	struct rec r;
+	poll_begin(&r, p, n, milliseconds((const void *)a[2]));
+	return poll_end(&r, p, n, (int)REAL(syscall)(SYS_ppoll, a[0], a[1], a[2], a[3], a[4], a[5]));
+}
+
 int __poll_chk(struct pollfd *p, nfds_t n, int timeout, size_t size)
 {
 	return n > size / sizeof *p ? REAL(__poll_chk)(p, n, timeout, size) : poll(p, n, timeout);
@@ -153,6 +165,19 @@ int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *timeo
 	struct rec rec;
 	poll_begin(&rec, p, count, milliseconds(timeout));
 	return select_end(&rec, p, count, r, w, e, REAL(pselect)(n, r, w, e, timeout, mask));
+}
+
+long wait_pselect6(const long *a)
+{
+	const fd_set *r = (const void *)a[1], *w = (const void *)a[2], *e = (const void *)a[3];
+	struct pollfd p[SETS_MAX] = {0};
+	unsigned count = ring && fds_top >= 0 ? selected((int)a[0], r, w, e, p) : 0;
+	if (!count)
+		return REAL(syscall)(SYS_pselect6, a[0], a[1], a[2], a[3], a[4], a[5]);
+	struct rec rec;
+	poll_begin(&rec, p, count, milliseconds((const void *)a[4]));
+	return select_end(&rec, p, count, r, w, e,
+			  (int)REAL(syscall)(SYS_pselect6, a[0], a[1], a[2], a[3], a[4], a[5]));
 }
 
 /* ---- epoll ---- */

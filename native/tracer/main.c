@@ -25,14 +25,15 @@
 #include "tracer.h"
 
 static const int stops[] = {
-	SYS_read,     SYS_write,   SYS_pread64,	 SYS_pwrite64,	  SYS_readv,	 SYS_writev,	 SYS_preadv,
-	SYS_pwritev,  SYS_preadv2, SYS_pwritev2,
+	SYS_read,	  SYS_write,   SYS_pread64,  SYS_pwrite64,    SYS_readv,     SYS_writev,     SYS_preadv,
+	SYS_pwritev,	  SYS_preadv2, SYS_pwritev2,
 #ifdef SYS_open
-	SYS_open,     SYS_creat,   SYS_dup2,	 SYS_poll,	  SYS_select,	 SYS_epoll_wait, SYS_eventfd,
+	SYS_open,	  SYS_creat,   SYS_dup2,     SYS_poll,	      SYS_select,    SYS_epoll_wait, SYS_eventfd,
 #endif
-	SYS_openat,   SYS_openat2, SYS_close,	 SYS_close_range, SYS_dup,	 SYS_dup3,	 SYS_fcntl,
-	SYS_mmap,     SYS_munmap,  SYS_mremap,	 SYS_mprotect,	  SYS_sendmsg,	 SYS_recvmsg,	 SYS_sendmmsg,
-	SYS_recvmmsg, SYS_ppoll,   SYS_pselect6, SYS_epoll_pwait, SYS_epoll_ctl, SYS_eventfd2,	 SYS_pidfd_getfd,
+	SYS_openat,	  SYS_openat2, SYS_close,    SYS_close_range, SYS_dup,	     SYS_dup3,	     SYS_fcntl,
+	SYS_mmap,	  SYS_munmap,  SYS_mremap,   SYS_mprotect,    SYS_sendmsg,   SYS_recvmsg,    SYS_sendmmsg,
+	SYS_recvmmsg,	  SYS_ppoll,   SYS_pselect6, SYS_epoll_pwait, SYS_epoll_ctl, SYS_eventfd2,   SYS_pidfd_getfd,
+	SYS_epoll_pwait2,
 };
 #define STOPS (sizeof stops / sizeof *stops)
 

@@ -30,12 +30,6 @@ static ucontext_t loop;
 static unsigned free_stacks[STACKS], stacks_free;
 
 long hook_syscall(long nr, ...);
-int hook_ppoll(void *p, unsigned long n, const void *timeout, const void *mask);
-int hook_select(int n, void *r, void *w, void *e, void *timeout);
-int hook_pselect(int n, void *r, void *w, void *e, const void *timeout, const void *mask);
-int hook_epoll_pwait(int epfd, void *events, int n, int timeout, const void *mask);
-int hook_sendmmsg(int fd, void *messages, unsigned n, int flags);
-int hook_recvmmsg(int fd, void *messages, unsigned n, int flags, void *timeout);
 long hook_fork(void);
 long hook_prctl(int option, ...);
 
@@ -313,32 +307,11 @@ bool tracee_concerns(const struct tracee *t)
 	return (unsigned)fd < FDS_MAX && table[fd];
 }
 
-static long hook(struct tracee *t)
-{
-	const long *a = t->arguments;
-#define P(i) ((void *)a[i])
-	switch (t->nr) {
-	case SYS_ppoll:
-		return hook_ppoll(P(0), (unsigned long)a[1], P(2), P(3));
-	case SYS_select:
-		return hook_select((int)a[0], P(1), P(2), P(3), P(4));
-	case SYS_pselect6:
-		return hook_pselect((int)a[0], P(1), P(2), P(3), P(4), NULL);
-	case SYS_epoll_pwait:
-		return hook_epoll_pwait((int)a[0], P(1), (int)a[2], (int)a[3], P(4));
-	case SYS_sendmmsg:
-		return hook_sendmmsg((int)a[0], P(1), (unsigned)a[2], (int)a[3]);
-	case SYS_recvmmsg:
-		return hook_recvmmsg((int)a[0], P(1), (unsigned)a[2], (int)a[3], P(4));
-	default:
-		return hook_syscall(t->nr, a[0], a[1], a[2], a[3], a[4], a[5]);
-	}
-}
-
 static void run(void)
 {
 	struct tracee *t = current;
-	hook(t);
+	const long *a = t->arguments;
+	hook_syscall(t->nr, a[0], a[1], a[2], a[3], a[4], a[5]);
 	t->call = CALL_DONE;
 	swapcontext(&t->context, &loop);
 }

@@ -1,9 +1,10 @@
+import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { losses } from '../../schema/event.ts';
 import { fdKinds } from '../../schema/kinds.ts';
 import { bytesOf } from './reader.ts';
-import { prepare, runPlain, runRecorded } from './run.ts';
+import { build, prepare, runPlain, runRecorded } from './run.ts';
 
 prepare();
 
@@ -49,6 +50,18 @@ test('descriptors passed over a socket: what went, and what came', () => {
   const attach = ring.calls.find((c) => c.op === 'attach');
   assert.is(Number((attach?.value ?? 0n) >> 32n), fdKinds.device);
   assert.is(ring.calls.at(-1)?.handle, attach?.handle);
+});
+
+test('waits by system calls of the program itself are recorded as those of libc are', () => {
+  const program = join(build, 'waits');
+  const plain = runPlain([], { program });
+  assert.match(plain.stdout, /^ppoll 1 left 99\nselect 1 left 99\npselect6 1 left 99\n/);
+  const { stdout, ring } = runRecorded([], { program, raw: 'dispatch' });
+  assert.is(stdout, plain.stdout);
+  assert.equal(
+    ring.calls.filter((c) => c.op === 'poll').map((c) => c.ret),
+    Array(5).fill(1),
+  );
 });
 
 test('what the tables of epoll, select and mappings have no room for is counted', () => {

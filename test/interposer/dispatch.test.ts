@@ -125,6 +125,7 @@ else {
     'handlers',
     'stacks',
     'registers',
+    'messages',
   ])
     test(`${scene}: the program is the same, and the trace has what strace saw`, () => {
       const plain = runApart(raw, scene);

@@ -21,3 +21,6 @@ int protecting(void);
 int operands(void);
 int interrupting(void);
 int own_handler(void);
+/* interrupts.c */
+int interrupts(void);
+int crowds(void);

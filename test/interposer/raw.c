@@ -20,11 +20,14 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <threads.h>
 #include <unistd.h>
+
+#include "raw.h"
 
 #ifdef AS_IF_GO
 /* What Go's linker marks its programs with. */
@@ -35,19 +38,6 @@ __asm__(".pushsection .note.go.buildid,\"a\",@note\n"
 
 #define VFIO0	 "/dev/vfio/devices/vfio0"
 #define GET_INFO 0x3b6b /* VFIO_DEVICE_GET_INFO */
-
-static long call(long nr, long a, long b, long c, long d, long e, long f)
-{
-	register long r10 __asm__("r10") = d, r8 __asm__("r8") = e, r9 __asm__("r9") = f;
-	long ret;
-	__asm__ volatile("syscall"
-			 : "=a"(ret)
-			 : "0"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-			 : "rcx", "r11", "memory");
-	return ret;
-}
-#define CALL(nr, a, b, c, d, e, f, ...) call(nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
-#define RAW(...)			CALL(__VA_ARGS__, 0, 0, 0, 0, 0, 0)
 
 static int device;
 
@@ -105,6 +95,27 @@ static int threads(void)
 	thrd_create(&c11, thread_c11, (void *)0x30);
 	thrd_join(c11, &result);
 	printf("%d\n", result);
+	return 0;
+}
+
+/* What came is known by its number alone from then on. */
+static int messages(void)
+{
+	struct {
+		struct cmsghdr head;
+		int fd;
+	} right = {{CMSG_LEN(4), SOL_SOCKET, SCM_RIGHTS}, -1};
+	char byte = 1;
+	struct iovec iov = {&byte, 1};
+	struct mmsghdr m = {.msg_hdr = {NULL, 0, &iov, 1, &right, sizeof right, 0}};
+	int pair[2];
+	open_device();
+	right.fd = device;
+	socketpair(AF_UNIX, SOCK_DGRAM, 0, pair);
+	printf("%ld ", RAW(SYS_sendmmsg, pair[0], &m, 1, 0));
+	printf("%ld ", RAW(SYS_recvmmsg, pair[1], &m, 1, 0, NULL));
+	device = right.fd;
+	printf("%ld %d\n", get(0x10), device);
 	return 0;
 }
 
@@ -504,7 +515,7 @@ int main(int argc, char **argv)
 		int (*run)(void);
 	} scenes[] = {{"basic", basic},	    {"threads", threads},   {"forks", forks},	{"exec", exec},
 		      {"blocked", blocked}, {"traditional", traditional}, {"handlers", handlers}, {"stacks", stacks}, {"clones", clones},
-		      {"filter", filter},   {"own", own},	    {"storm", storm},	{"registers", registers}};
+		      {"filter", filter},   {"own", own},	    {"storm", storm},	{"registers", registers}, {"messages", messages}};
 	setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
 	for (size_t i = 0; argc > 1 && i < sizeof scenes / sizeof *scenes; i++)
 		if (!strcmp(argv[1], scenes[i].name))

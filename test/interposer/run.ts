@@ -33,6 +33,7 @@ export interface Options {
   readonly allocated?: boolean;
   readonly library?: string;
   readonly environment?: Record<string, string>;
+  readonly program?: string;
   /** In front of the program, for example strace. */
   readonly under?: readonly string[];
 }
@@ -78,7 +79,7 @@ export function inTemporary<T>(work: (folder: string) => T): T {
 }
 
 export function runPlain(args: readonly string[], options: Options = {}): SpawnSyncReturns<string> {
-  const [command, ...rest] = [...(options.under ?? []), program, ...args];
+  const [command, ...rest] = [...(options.under ?? []), options.program ?? program, ...args];
   return spawnSync(command as string, rest, {
     encoding: 'utf8',
     timeout: 60_000,

@@ -55,6 +55,14 @@ test('data both ways and every request, in a child and in a new image too', () =
   assert.equal(rows(trace(), 'SELECT * FROM loss').length, 0);
 });
 
+test('every way to wait for a descriptor', () => {
+  const run = recorded('waits');
+  if (!run) return console.log('SKIP a file at /dev/vfio/vfio takes root');
+  assert.equal(run.status, 0, run.stderr);
+  const calls = rows<{ name: string; result: number }>(trace(), "SELECT name, result FROM call WHERE name = 'poll'");
+  assert.deepEqual(calls, Array(4).fill({ name: 'poll', result: 1 }));
+});
+
 test('memory that it cannot reach is a loss with a name', () => {
   const run = recorded('vvar');
   if (!run || run.status === 77) return console.log('SKIP no such memory here, or no root');
