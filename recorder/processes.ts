@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { constants } from 'node:os';
 import type Database from 'better-sqlite3';
-import { ops } from '../schema/event.ts';
+import { environment, ops } from '../schema/event.ts';
 
 const contains = (path: string, text: string): boolean => {
   try {
@@ -15,7 +15,7 @@ const contains = (path: string, text: string): boolean => {
 
 /** A zombie's stat is there still; its environment and its mappings are empty. */
 function writes(pid: number, ring: string): boolean {
-  return contains(`/proc/${pid}/environ`, ring) || contains(`/proc/${pid}/maps`, ring);
+  return contains(`/proc/${pid}/environ`, `${environment.ring}=${ring}\0`) || contains(`/proc/${pid}/maps`, ring);
 }
 
 /** Puts how the program ended where its process stands: the status as a shell has it, 128 and the signal if it was one. */

@@ -84,6 +84,18 @@ test('the recorder was killed before the first call', async () => {
   assert.equal(pwrites('t.vrr'), 500);
 });
 
+test('a process that only knows the ring by name is none of its writers', async () => {
+  await killed();
+  const script = spawnSync('sh', ['-c', `node ${cli} recover t.vrr; exit $?`], {
+    cwd: folder,
+    encoding: 'utf8',
+    timeout: 30_000,
+    env: { ...process.env, RING: ringFile() },
+  });
+  assert.equal(script.status, 0, script.stderr);
+  assert.doesNotMatch(script.stderr, /still runs/);
+});
+
 test('the ring, with the trace that it belongs to', async () => {
   await killed();
   assert.equal(recover(ringFile(), '-o', 't.vrr').status, 0);
