@@ -7,7 +7,7 @@ import { environment, ops } from '../schema/event.ts';
 
 const contains = (path: string, text: string): boolean => {
   try {
-    return readFileSync(path, 'latin1').includes(text);
+    return readFileSync(path).includes(text); // bytes: a ring's path may have any
   } catch {
     return false;
   }

@@ -15,7 +15,7 @@ let folder = '';
 
 test.before(prepare);
 test.before.each(() => {
-  folder = mkdtempSync(join(tmpdir(), 'vfio-rr-recover-'));
+  folder = mkdtempSync(join(tmpdir(), 'vfio-rr-récover-'));
 });
 test.after.each(() => rmSync(folder, { recursive: true, force: true }));
 
