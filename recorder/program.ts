@@ -97,6 +97,8 @@ function obstacleOf(binary: string, elf: Elf): string | null {
     return `${binary} is statically linked, so nothing can be preloaded; link it dynamically`;
   if (/\bld-musl/.test(elf.interpreter))
     return `${binary} is linked with musl, and the recorder with glibc; build it for glibc`;
+  if (/[ :]/.test(nativePath('libvfio-rr.so')))
+    return `${nativePath('libvfio-rr.so')} has a space or a colon in its path, where LD_PRELOAD ends a name; install vfio-rr elsewhere`;
   if (elf.go) return `${binary} is written in Go, whose run-time makes system calls by itself`;
   return null;
 }

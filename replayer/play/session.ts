@@ -12,6 +12,7 @@ import {
   readdirSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeSync,
 } from 'node:fs';
 import { constants as osConstants, tmpdir } from 'node:os';
@@ -191,8 +192,12 @@ export async function play(plan: Plan, launch: Launch): Promise<Played> {
     await answering.ready;
     ticks = startTicks(requests, new Int32Array(waiting));
     const [program = '', ...args] = launch.command;
+    // Where LD_PRELOAD ends a name; the directory has neither.
+    const unnameable = /[ :]/.test(library);
+    const named = unnameable ? join(dir, 'library.so') : library;
+    if (unnameable) symlinkSync(library, named);
     const preload = launch.env.LD_PRELOAD;
-    const env = { ...launch.env, [environment.play]: dir, LD_PRELOAD: preload ? `${preload}:${library}` : library };
+    const env = { ...launch.env, [environment.play]: dir, LD_PRELOAD: preload ? `${preload}:${named}` : named };
     const child = underCallersLimit(() => spawn(program, args, { stdio: launch.stdio ?? 'inherit', env }));
     release = launch.onSignal?.((signal) => {
       const keyboard = signal === 'SIGINT' || signal === 'SIGQUIT';

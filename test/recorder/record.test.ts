@@ -3,7 +3,17 @@
 
 import * as assert from 'node:assert/strict';
 import { type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
@@ -268,6 +278,20 @@ test('disk full: the program goes on, the trace keeps what it has and says what 
   } finally {
     spawnSync('umount', [disk]);
   }
+});
+
+test('installed where LD_PRELOAD cannot name it', () => {
+  const home = join(folder, 'a place: here');
+  for (const part of ['dist', 'native/build', 'package.json'])
+    cpSync(join(root, part), join(home, part), { recursive: true });
+  symlinkSync(join(root, 'node_modules'), join(home, 'node_modules'));
+  const run = (...args: string[]) =>
+    spawnSync('node', [join(home, 'dist/cli.js'), ...args], { cwd: folder, encoding: 'utf8', timeout: 60_000 });
+  const r = run('record', '-o', 't.vrr', '--', 'true');
+  assert.equal(r.status, 0, r.stderr);
+  assert.match(r.stderr, /^vfio-rr: recorded by ptrace.*has a space or a colon in its path/);
+  const played = run('play', '--emulate', 'edu', '--', 'sh', '-c', 'test -e /dev/vfio/vfio && echo "$LD_PRELOAD"');
+  assert.match(played.stdout, /library\.so$/m, played.stderr);
 });
 
 test.run();
