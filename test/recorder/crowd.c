@@ -29,7 +29,15 @@ static const char *const names[] = {"open",  "dup",   "close",	  "sendmsg",  "re
 				    "pread", "ioctl", "received", "replaced", "wrong"};
 static uint64_t counts[CALLS][ERRNOS];
 static const char *device, *group;
-static struct timespec until;
+static pthread_barrier_t all; /* have started: only then the time begins */
+static int64_t until;
+
+static int64_t now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000ll + t.tv_nsec;
+}
 
 static long count(enum call call, long ret)
 {
@@ -88,10 +96,11 @@ static void look(int fd, uint32_t *was)
 static void *visitor(void *arg)
 {
 	int number = (int)(intptr_t)arg, place = PLACES + number, pair[2];
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+	int failed = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
+	pthread_barrier_wait(&all);
+	if (failed)
 		return arg;
-	struct timespec now;
-	for (unsigned round = 0; !clock_gettime(CLOCK_MONOTONIC, &now) && now.tv_sec < until.tv_sec; round++) {
+	for (unsigned round = 0; !round || now() < __atomic_load_n(&until, __ATOMIC_ACQUIRE); round++) {
 		int in[PASSED], n, other;
 		uint32_t was = 0;
 		if (round % 7 == 0 && (other = (int)count(OPEN, open(group, O_RDWR | O_CLOEXEC))) >= 0) {
@@ -136,11 +145,14 @@ int main(int argc, char **argv)
 	int threads = atoi(argv[1]), failed = 0;
 	device = argv[3];
 	group = argv[4];
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += atoi(argv[2]);
 	pthread_t thread[threads];
+	until = INT64_MAX;
+	pthread_barrier_init(&all, NULL, (unsigned)threads + 1);
 	for (int i = 0; i < threads; i++)
-		failed |= pthread_create(&thread[i], NULL, visitor, (void *)(intptr_t)i);
+		if (pthread_create(&thread[i], NULL, visitor, (void *)(intptr_t)i))
+			return 3;
+	pthread_barrier_wait(&all);
+	__atomic_store_n(&until, now() + (int64_t)(1e9 * atof(argv[2])), __ATOMIC_RELEASE);
 	for (int i = 0; i < threads; i++) {
 		void *wrong;
 		pthread_join(thread[i], &wrong);
