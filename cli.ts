@@ -7,6 +7,7 @@ import { replayCommands } from './replayer/commands.ts';
 import { errorCodes, exitCodes, TraceError } from './schema/errors.ts';
 import { traceCommands } from './traces/commands.ts';
 import type { Io } from './traces/io.ts';
+import { composeHelpWhenAsked } from './traces/parser.ts';
 
 const signals = ['SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGHUP'] as const;
 const io: Io = {
@@ -90,7 +91,7 @@ const parser = yargs(process.argv.slice(2))
   .version();
 
 try {
-  await parser.parseAsync();
+  await composeHelpWhenAsked(parser).parseAsync();
 } catch (error) {
   report(error);
 }

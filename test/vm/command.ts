@@ -5,6 +5,7 @@ import { recordCommands } from '../../recorder/commands.ts';
 import { replayCommands } from '../../replayer/commands.ts';
 import { TraceError } from '../../schema/errors.ts';
 import type { Io } from '../../traces/io.ts';
+import { composeHelpWhenAsked } from '../../traces/parser.ts';
 import type { Ran } from './run-program.ts';
 
 /** What `vfio-rr ARGV…` says and how it ends. The program that `record` runs inherits this process's output. */
@@ -39,7 +40,7 @@ export async function vfioRr(argv: string[], env: Record<string, string> = {}): 
       throw error ?? new TraceError('USAGE', message);
     });
   try {
-    await parser.parseAsync();
+    await composeHelpWhenAsked(parser).parseAsync();
   } catch (error) {
     ran.status = 2;
     ran.err += error instanceof Error ? error.message : String(error);
