@@ -1,5 +1,5 @@
 // 64 threads that open, copy, pass and close devices as fast as they can, judged by what they counted themselves.
-// Five seconds; VFIO_RR_CROWD_SECONDS=60 for longer.
+// Two seconds; VFIO_RR_CROWD_SECONDS=60 for longer.
 // timeout: 400
 
 import * as assert from 'node:assert/strict';
@@ -12,7 +12,7 @@ import { judgeCrowd, readCounted } from '../judge/crowd.ts';
 import { buildCrowd, cli, prepare, standin } from './build.ts';
 
 const test = suite('crowd');
-const seconds = process.env.VFIO_RR_CROWD_SECONDS ?? '5';
+const seconds = process.env.VFIO_RR_CROWD_SECONDS ?? '2';
 const THREADS = '64';
 let folder = '';
 let program = '';
