@@ -2,8 +2,8 @@
 // The same scripts as a real program: it runs with the emulator as its devices, is recorded, and the recording is judged.
 // Two run at a time. RULE=R27 runs those of one rule.
 
-import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
@@ -20,26 +20,39 @@ import { assertFound } from './verdict.ts';
 const root = new URL('../..', import.meta.url).pathname;
 const here = join(root, 'test/check');
 const cli = join(root, 'dist/cli.js');
+const session = join(root, 'dist/replayer/play/session.js');
 const rule = process.env.RULE;
-const LIMIT = 30_000;
+const LIMIT = 30; // seconds
 const AT_ONCE = 2;
 
 /** Records the program that makes these calls; what went otherwise than it was to, if anything. */
-function record(s: Scenario, acts: readonly Act[], dir: string, name: string): Promise<string | undefined> {
+async function record(s: Scenario, acts: readonly Act[], dir: string, name: string): Promise<string | undefined> {
   const lines = linesOf(acts);
   const script = join(dir, `${name}.script`);
   writeFileSync(script, lines.map((l) => `${l.text}\n`).join(''));
-  const devices = s.devices.flatMap((d) => ['--emulate', `${d.profile}:${d.name}@${d.group}`]);
+  const options = ['-o', join(dir, `${name}.vrr`), ...(s.mmio ? ['--mmio', s.mmio] : [])];
   const program = [join(here, 'build/script'), script, dir];
-  const recorded = ['--record', join(dir, `${name}.vrr`), ...(s.mmio ? ['--mmio', s.mmio] : [])];
-  const args = [cli, 'play', ...devices, ...recorded, '--', ...program];
-  const env = { ...process.env, LD_PRELOAD: join(here, 'build/liar.so') };
-  return new Promise((resolve) => {
-    execFile(process.execPath, args, { env, timeout: LIMIT }, (_error, stdout, stderr) => {
-      const wrong = unexpected(lines, stdout);
-      resolve(wrong && `${wrong}\n${stderr}`);
-    });
-  });
+  // As `vfio-rr play --record`, without another start of Node for each script.
+  const { play } = (await import(session)) as typeof import('../../replayer/play/session.ts');
+  const devices = s.devices.map((d) => `${d.profile}:${d.name}@${d.group}`);
+  const said = ['out', 'err'].map((stream) => join(dir, `${name}.${stream}`)) as [string, string];
+  const [out, err] = said.map((path) => openSync(path, 'w')) as [number, number];
+  try {
+    await play(
+      { kind: 'emulate', devices, faults: [], seed: 0, memlock: null },
+      {
+        command: ['timeout', `${LIMIT}`, process.execPath, cli, 'record', ...options, '--', ...program],
+        env: { ...process.env, LD_PRELOAD: join(here, 'build/liar.so') },
+        stdio: ['ignore', out, err],
+      },
+    );
+  } finally {
+    closeSync(out);
+    closeSync(err);
+  }
+  const [stdout, stderr] = said.map((path) => readFileSync(path, 'utf8')) as [string, string];
+  const wrong = unexpected(lines, stdout);
+  return wrong && `${wrong}\n${stderr}`;
 }
 
 async function judge(s: Scenario, dir: string): Promise<CheckReport> {
