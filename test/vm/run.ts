@@ -38,7 +38,8 @@ function make(folder: string, targets: string[]): void {
   if (made.status !== 0) throw new Error(made.err.trim());
 }
 
-function setUp(): void {
+/** Gives the guest's program. */
+function setUp(): string {
   const need = runProgram(
     [
       join(root, 'test/vm/need.sh'),
@@ -57,8 +58,8 @@ function setUp(): void {
     make('test/clients', target);
   buildCrowd();
   bundle('cli.ts', 'vfio-rr');
-  bundle('test/vm/guest.ts', 'guest');
   for (const s of SANITIZERS) make('native', [`SAN=${s}`, 'interposer']);
+  return bundle('test/vm/guest.ts', 'guest');
 }
 
 function add(t: Tally): void {
@@ -77,7 +78,7 @@ async function compareKernels(jobs: number): Promise<void> {
 }
 
 /** The guest's own tally; a guest that died counts as one failure more. */
-async function run(boot: Boot): Promise<void> {
+async function run(boot: Boot, guest: string): Promise<void> {
   const out = values.keep ? join(values.keep, boot.name) : mkdtempSync(join(tmpdir(), `vfio-rr-vm-${boot.name}-`));
   const args = [
     '-k',
@@ -89,9 +90,7 @@ async function run(boot: Boot): Promise<void> {
     '-q',
     boot.qemu,
     'node',
-    '--import',
-    'tsx',
-    'test/vm/guest.ts',
+    guest,
     boot.name,
     ...boot.groups,
     '--only',
@@ -117,10 +116,10 @@ async function run(boot: Boot): Promise<void> {
 }
 
 try {
-  setUp();
+  const guest = setUp();
   const queue = boots.filter((boot) => !values.boot || values.boot.split(',').includes(boot.name));
   const worker = async (): Promise<void> => {
-    for (let boot = queue.shift(); boot; boot = queue.shift()) await run(boot);
+    for (let boot = queue.shift(); boot; boot = queue.shift()) await run(boot, guest);
   };
   const jobs = Math.max(1, Number(values.jobs) || 1);
   await Promise.all(Array.from({ length: jobs }, worker));
