@@ -26,6 +26,9 @@ if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modu
 	echo 'installing packages (compiling better-sqlite3 takes about two minutes)…' >&2
 	# Not `npm ci`: the lock file has no entries for other platforms' optional packages, and ci insists on them.
 	npm install --no-save --ignore-scripts --no-audit --no-fund >&2 || fail 'npm install failed'
+	# Node's own headers, if they are installed beside it: else node-gyp fetches them from nodejs.org.
+	prefix=$(node -p 'require("path").resolve(process.execPath, "../..")')
+	if [ -e "$prefix/include/node/node.h" ]; then export npm_config_nodedir="$prefix"; fi
 	npm rebuild --no-audit --no-fund >&2 || fail 'a package could not be compiled'
 	touch node_modules/.package-lock.json
 fi
