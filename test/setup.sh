@@ -22,7 +22,11 @@ if [ -n "$missing" ]; then
 		fail "missing:$missing; on Debian, as root: apt-get install gcc g++ make python3 libc6-dev"
 fi
 
-if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+# npm's own mark is there before anything is compiled.
+compiled() {
+	node -e 'new (require("better-sqlite3"))(":memory:"); require("lz4")' 2>/dev/null
+}
+if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ] || ! compiled; then
 	echo 'installing packages (compiling better-sqlite3 takes about two minutes)…' >&2
 	# Not `npm ci`: the lock file has no entries for other platforms' optional packages, and ci insists on them.
 	npm install --no-save --ignore-scripts --no-audit --no-fund >&2 || fail 'npm install failed'
