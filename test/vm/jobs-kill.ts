@@ -32,8 +32,9 @@ function random(seed: number): () => number {
   };
 }
 
+/** The file is there, and empty, a moment before the program has given it its size: no calls yet. */
 function notes(path: string): { begun: number; returned: number }[] {
-  const bytes = readFileSync(path);
+  const bytes = Buffer.concat([readFileSync(path), Buffer.alloc(THREADS * 16)]);
   return Array.from({ length: THREADS }, (_, k) => ({
     begun: Number(bytes.readBigUInt64LE(k * 16)),
     returned: Number(bytes.readBigUInt64LE(k * 16 + 8)),
@@ -53,10 +54,21 @@ function steadyPid(): number | null {
   return null;
 }
 
+/** One thread of the program is in read(2), as its waiter is for good: number 0 in asm/unistd_64.h, proc(5). */
+function waits(pid: number): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/task`).some((tid) =>
+      readFileSync(`/proc/${pid}/task/${tid}/syscall`, 'utf8').startsWith('0 '),
+    );
+  } catch {
+    return false; // a thread ended while we looked
+  }
+}
+
 async function untilCalling(path: string, recorder: ChildProcess): Promise<number> {
   for (let i = 0; i < 4000; i++) {
     const pid = steadyPid();
-    if (pid && existsSync(path) && notes(path).every((n) => n.returned > 0)) return pid;
+    if (pid && existsSync(path) && notes(path).every((n) => n.returned > 0) && waits(pid)) return pid;
     if (recorder.exitCode !== null)
       throw new Error(`the recorder ended with ${recorder.exitCode} before the program made calls`);
     await sleep(5);
