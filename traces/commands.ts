@@ -1,15 +1,12 @@
-// The commands of this stage, as yargs takes them.
+// The commands of this stage, as yargs takes them. What does a command's work is loaded when it is asked for: most starts
+// are of `record`, which needs none of it.
 
 import type { CommandModule } from 'yargs';
 import { TraceError } from '../schema/errors.ts';
 import { checkCommand } from './check/command.ts';
 import { diffCommand } from './diff/command.ts';
-import { info } from './info.ts';
 import type { Io } from './io.ts';
-import { query } from './query.ts';
 import { rangeHelp } from './range.ts';
-import { show } from './show.ts';
-import { states } from './states-text.ts';
 
 const trace = { describe: 'A recording', type: 'string', demandOption: true } as const;
 const range = { describe: rangeHelp, type: 'string', array: true, default: [] as string[] } as const;
@@ -24,7 +21,7 @@ function infoCommand(io: Io): CommandModule<object, { trace: string; json: boole
         .positional('trace', trace)
         .option('json', { ...json, describe: 'One JSON object' })
         .example('$0 info run.vrr', 'devices, processes, counts, losses, host'),
-    handler: (argv) => info({ path: argv.trace, json: argv.json }, io),
+    handler: async (argv) => (await import('./info.ts')).info({ path: argv.trace, json: argv.json }, io),
   };
 }
 
@@ -44,7 +41,10 @@ function showCommand(
         .example('$0 show run.vrr @device:0000:00:04.0 @failed', 'what failed on one device')
         .example('$0 show run.vrr @name:VFIO_DEVICE_SET_IRQS', 'the calls of one name')
         .example(`$0 show run.vrr 'sql:microseconds > 1000'`, 'calls that took over a millisecond'),
-    handler: (argv) => show({ path: argv.trace, range: argv.range, json: argv.json, follow: argv.follow }, io),
+    handler: async (argv) => {
+      const { show } = await import('./show.ts');
+      return show({ path: argv.trace, range: argv.range, json: argv.json, follow: argv.follow }, io);
+    },
   };
 }
 
@@ -62,8 +62,9 @@ function queryCommand(
         .option('csv', { describe: 'Comma-separated values with a head line', type: 'boolean', default: false })
         .example(`$0 query run.vrr 'SELECT * FROM call_summary'`, 'which calls, how often, how long, which failed')
         .example(`$0 query run.vrr 'SELECT * FROM failed_call' --csv`, 'what failed, for a spreadsheet'),
-    handler: (argv) => {
+    handler: async (argv) => {
       if (argv.json && argv.csv) throw new TraceError('USAGE', 'give one of --json and --csv');
+      const { query } = await import('./query.ts');
       return query({ path: argv.trace, sql: argv.sql, format: argv.json ? 'json' : argv.csv ? 'csv' : 'table' }, io);
     },
   };
@@ -74,7 +75,8 @@ function statesCommand(io: Io): CommandModule<object, { trace: string; range: st
     command: 'states <trace> [range..]',
     describe: 'Migration state of each device over time: who asked, how long, bytes moved',
     builder: (y) => y.positional('trace', trace).positional('range', range).option('json', json),
-    handler: (argv) => states({ path: argv.trace, range: argv.range, json: argv.json }, io),
+    handler: async (argv) =>
+      (await import('./states-text.ts')).states({ path: argv.trace, range: argv.range, json: argv.json }, io),
   };
 }
 

@@ -4,8 +4,6 @@ import type { CommandModule } from 'yargs';
 import { exitCodes, TraceError } from '../../schema/errors.ts';
 import type { Io } from '../../traces/io.ts';
 import { STOCK } from './cells.ts';
-import { listCells, runMatrix } from './matrix.ts';
-import { tableText } from './table.ts';
 
 interface MatrixArguments {
   trace: string;
@@ -65,6 +63,8 @@ export const matrixCommand = (io: Io): CommandModule<object, MatrixArguments> =>
       .example('$0 matrix run.vrr --kernels 6.1,6.12,7.2', 'a table of what differs')
       .example('$0 matrix run.vrr --kernels 6.1,7.2 --cell $SLURM_ARRAY_TASK_ID -o out', 'one cell of a batch system'),
   handler: async (argv) => {
+    const { listCells, runMatrix } = await import('./matrix.ts'); // with all of diff: only when asked for
+    const { tableText } = await import('./table.ts');
     const kernels = argv.kernels.split(',').filter(Boolean);
     const what = { trace: argv.trace, kernels, devices: argv.device };
     if (argv.list) {

@@ -8,7 +8,6 @@ import { exitCodes, TraceError } from '../../schema/errors.ts';
 import { dmaModes, mmioModes } from '../../schema/event.ts';
 import { inherit } from '../../traces/inherited.ts';
 import type { Io } from '../../traces/io.ts';
-import { specOf } from './emulated.ts';
 import type { Remark } from './machine.ts';
 import type { Plan } from './plan.ts';
 import type { Matching } from './recorded.ts';
@@ -39,7 +38,7 @@ function memlockOf(text: string): bigint | null {
   return BigInt(text);
 }
 
-function planOf(c: PlayCommand): Plan {
+async function planOf(c: PlayCommand): Promise<Plan> {
   const memlock = memlockOf(c.memlock);
   if (c.record === undefined && (c.force || c.mmio !== undefined || c.dma !== undefined))
     throw new TraceError('USAGE', '--force, --mmio and --dma go with --record');
@@ -56,6 +55,7 @@ function planOf(c: PlayCommand): Plan {
     throw new TraceError('USAGE', 'what is to answer the program? Name a trace, or --emulate PROFILE');
   if (c.seed !== undefined && !Number.isSafeInteger(c.seed))
     throw new TraceError('USAGE', '--seed: give a whole number');
+  const { specOf } = await import('./emulated.ts'); // the whole emulator: only when asked for
   for (const device of c.emulate) specOf(device); // what is wrong with it is said before anything starts
   return { kind: 'emulate', devices: c.emulate, faults: c.faults, seed: c.seed ?? 0, memlock };
 }
@@ -88,7 +88,7 @@ export async function playCommandWork(c: PlayCommand, io: Io): Promise<void> {
   if (c.command.length === 0)
     throw new TraceError('USAGE', 'name the program behind --: vfio-rr play --emulate edu -- PROGRAM …');
   const stdio = inherit();
-  const plan = planOf(c);
+  const plan = await planOf(c);
   const played = await play(plan, {
     ...{ stdio, command: recording(c), env: io.env, terminal: io.terminal },
     onSignal: (listener) => io.onSignal(listener),

@@ -6,7 +6,6 @@ import type { CommandModule } from 'yargs';
 import { exitCodes, TraceError } from '../../schema/errors.ts';
 import type { Io } from '../../traces/io.ts';
 import { type Case as JunitCase, junit } from '../../traces/junit.ts';
-import { replayTrace } from '../command.ts';
 import { annotations, caseText, reasons, summaryText, tap } from './report.ts';
 import { type Case, type Mode, modes, parseShard, runSuite } from './suite.ts';
 
@@ -81,6 +80,7 @@ export const testCommand = (io: Io): CommandModule<object, TestArguments> => ({
   handler: async (argv) => {
     if (argv.junit && !argv.force && existsSync(argv.junit))
       throw new TraceError('USAGE', `${argv.junit} exists; --force overwrites it`);
+    const { replayTrace } = await import('../run.ts');
     const show = (c: Case, done: number, total: number): void => {
       if (io.terminal) io.err(`\r\x1b[K${done} of ${total}${done === total ? '\r\x1b[K' : ''}`);
       if (!argv.tap) io.out(caseText(c));

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import { equal, is } from 'uvu/assert';
-import { replayTrace } from '../../replayer/command.ts';
+import { replayTrace } from '../../replayer/run.ts';
 import { vfioRr } from '../play/run.ts';
 import { inTemporary } from '../traces/make.ts';
 

@@ -5,7 +5,6 @@ import { TraceError } from '../../schema/errors.ts';
 import { type Level, levels } from '../../schema/rule.ts';
 import { precedences } from '../../schema/states-v1.ts';
 import type { Io } from '../io.ts';
-import { listRules, runCheck } from './run.ts';
 
 interface Arguments {
   traces: string[];
@@ -47,7 +46,8 @@ export function checkCommand(io: Io): CommandModule<object, Arguments> {
         .example('$0 check run.vrr', 'which rules it broke, held, and did not exercise')
         .example('$0 check source.vrr destination.vrr', 'also whether the destination got what the source gave')
         .example('$0 check run.vrr --level should --waivers known.json --junit', 'for a CI job'),
-    handler: (argv) => {
+    handler: async (argv) => {
+      const { listRules, runCheck } = await import('./run.ts'); // every rule: only when asked for
       if (argv.list) {
         listRules(argv.json, io);
         return;

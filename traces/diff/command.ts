@@ -4,9 +4,6 @@ import { existsSync, writeFileSync } from 'node:fs';
 import type { CommandModule } from 'yargs';
 import { exitCodes, TraceError } from '../../schema/errors.ts';
 import type { Io } from '../io.ts';
-import { diffTraces } from './diff.ts';
-import { htmlReport } from './html.ts';
-import { jsonReport, textReport } from './report.ts';
 
 interface DiffArguments {
   a: string;
@@ -44,9 +41,11 @@ export const diffCommand = (io: Io): CommandModule<object, DiffArguments> => ({
       .option('force', { type: 'boolean', default: false, describe: 'overwrite the HTML file' })
       .example('$0 diff good.vrr bad.vrr', 'exit 0: no differences, 1: some')
       .example("$0 diff a.vrr b.vrr --mask 'pread region 0+0x24:*'", 'without one register'),
-  handler: (argv) => {
+  handler: async (argv) => {
     if (argv.html && !argv.force && existsSync(argv.html))
       throw new TraceError('USAGE', `${argv.html} exists; --force overwrites it`);
+    const { diffTraces } = await import('./diff.ts');
+    const { jsonReport, textReport } = await import('./report.ts');
     const report = diffTraces({
       a: argv.a,
       b: argv.b,
@@ -54,7 +53,7 @@ export const diffCommand = (io: Io): CommandModule<object, DiffArguments> => ({
       learn: argv.learn,
       timing: argv.timing,
     });
-    if (argv.html) writeHtml(argv.html, htmlReport(report));
+    if (argv.html) writeHtml(argv.html, (await import('./html.ts')).htmlReport(report));
     io.out(argv.json ? `${JSON.stringify(jsonReport(report), null, 2)}\n` : textReport(report));
     io.exit(report.differences.same ? exitCodes.same : exitCodes.divergence);
   },
