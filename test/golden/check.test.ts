@@ -9,6 +9,8 @@ import * as assert from 'uvu/assert';
 import type { Precedence } from '../../schema/states-v1.ts';
 import { type CheckReport, check } from '../../traces/check/check.ts';
 import { subjectOf } from '../../traces/check/subject.ts';
+import { info } from '../../traces/info.ts';
+import type { Io } from '../../traces/io.ts';
 import { openTrace } from '../../traces/trace.ts';
 
 const golden = fileURLToPath(new URL('../../traces/golden', import.meta.url));
@@ -104,5 +106,13 @@ for (const name of all.filter((n) => !wrongDriver.test(basename(n, '.vrr'))))
       [],
     );
   });
+
+test('as many calls as info counts', () => {
+  for (const name of all) {
+    let out = '';
+    info({ path: join(golden, name), json: true }, { out: (text) => (out += text) } as Partial<Io> as Io);
+    assert.is(checked(name).traces[0]?.calls, (JSON.parse(out) as { calls: number }).calls, name);
+  }
+});
 
 test.run();

@@ -1,6 +1,6 @@
 // Judges traces by the rules. One pass over each; then what is compared across them.
 
-import type { MmioMode } from '../../schema/event.ts';
+import { type MmioMode, noteOps } from '../../schema/event.ts';
 import { levels } from '../../schema/rule.ts';
 import { type RuleId, rules } from '../../schema/rules.ts';
 import type { Precedence } from '../../schema/states-v1.ts';
@@ -50,7 +50,7 @@ export interface RuleResult {
 export interface CheckReport {
   readonly traces: readonly {
     readonly name: string;
-    readonly events: number;
+    readonly calls: number;
     readonly lost: number;
     readonly devices: readonly string[];
   }[];
@@ -65,7 +65,7 @@ export interface CheckReport {
 interface Judged {
   readonly world: World;
   readonly judges: ReadonlyMap<RuleId, Judge>;
-  readonly events: number;
+  readonly calls: number;
   readonly devices: ReadonlySet<string>;
 }
 
@@ -93,13 +93,15 @@ function judge(subject: Subject, waivers: Waivers, options: CheckOptions): Judge
     if (step.kind === 'open') devices.add(step.device.name);
   };
   let events = 0;
+  let calls = 0;
   for (const event of subject.events) {
     fold(event, world, emit);
     events++;
+    if (!noteOps.has(event.op)) calls++;
     if (events % PROGRESS === 0) options.progress?.(events);
   }
   for (const end of ends) end();
-  return { world, judges, events, devices };
+  return { world, judges, calls, devices };
 }
 
 export function check(subjects: readonly Subject[], options: CheckOptions = {}): CheckReport {
@@ -114,7 +116,7 @@ export function check(subjects: readonly Subject[], options: CheckOptions = {}):
   return {
     traces: subjects.map((s, i) => ({
       name: s.name,
-      events: judged[i]?.events ?? 0,
+      calls: judged[i]?.calls ?? 0,
       lost: s.lost,
       devices: [...(judged[i]?.devices ?? [])],
     })),

@@ -25,7 +25,7 @@ export function textReport(report: CheckReport): string {
   const parts: string[] = [];
   for (const t of report.traces) {
     const devices = t.devices.length > 0 ? `: ${t.devices.join(', ')}` : ', no device opened';
-    parts.push(`${t.name}: ${plural(t.events, 'call')}${devices}`);
+    parts.push(`${t.name}: ${plural(t.calls, 'call')}${devices}`);
     if (t.lost > 0)
       parts.push(`  incomplete: ${plural(t.lost, 'call')} lost in recording; findings may be missing or mistaken`);
   }

@@ -59,7 +59,7 @@ export function runCheck(args: CheckArguments, io: Io): void {
     const progress = (events: number): void => {
       if (!io.terminal || Date.now() - shown < PROGRESS_MS) return;
       shown = Date.now();
-      io.err(`\r${events} of ${total} calls`);
+      io.err(`\r${events} of ${total} events`);
     };
     const report = check(traces.map(subjectOf), {
       waivers,
@@ -67,7 +67,7 @@ export function runCheck(args: CheckArguments, io: Io): void {
       precedence: precedenceOf(args.precedence, traces),
     });
     if (io.terminal && total > 0) io.err('\r\x1b[K');
-    for (const t of report.traces) if (t.events === 0) io.err(`vfio-rr: ${t.name} has no calls: nothing was judged\n`);
+    for (const t of report.traces) if (t.calls === 0) io.err(`vfio-rr: ${t.name} has no calls: nothing was judged\n`);
     io.out(render(report, args.format, args.level));
     const failed = open(report).some((f) => atLeast(f.level, args.level));
     io.exit(failed ? exitCodes.divergence : exitCodes.same);
