@@ -125,16 +125,21 @@ function startTicks(requests: number, flag: Int32Array): NodeJS.Timeout {
   }, TICK);
 }
 
+/** execvp(3) says EACCES for a name that it finds nowhere when a folder of PATH may not be searched. */
+function notStarted(program: string, error: NodeJS.ErrnoException): TraceError {
+  const sought = !program.includes('/');
+  const missing = error.code === 'ENOENT' || (error.code === 'EACCES' && sought);
+  const text = !missing
+    ? `${program} does not start: ${error.message}`
+    : sought
+      ? `there is no program ${program} in PATH; give its path, or install it`
+      : `there is no program ${program}; check its path`;
+  return new TraceError('USAGE', text);
+}
+
 function ended(child: ChildProcess, program: string): Promise<number> {
   return new Promise((resolve, reject) => {
-    child.on('error', (error: NodeJS.ErrnoException) =>
-      reject(
-        new TraceError(
-          'USAGE',
-          error.code === 'ENOENT' ? `no program ${program} in PATH` : `${program} does not start: ${error.message}`,
-        ),
-      ),
-    );
+    child.on('error', (error: NodeJS.ErrnoException) => reject(notStarted(program, error)));
     child.on('exit', (code, signal) => resolve(signal ? 128 + osConstants.signals[signal] : (code ?? 0)));
   });
 }
