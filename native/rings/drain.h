@@ -22,7 +22,7 @@ struct pid_row {
 };
 
 struct drain {
-	bool open, prepared, given_up;
+	bool open, prepared;
 	struct ring ring;
 	struct streams streams;
 	struct intern intern;
@@ -52,7 +52,10 @@ struct drain {
 		int64_t event; /* 0: not moved yet */
 	} cause;
 	/* For the recording's report. */
-	int64_t late, damaged, unfinished;
+	int64_t late, unfinished;
+	int64_t broken;		/* streams */
+	int64_t damaged;	/* whatever else makes no sense */
+	int64_t damaged_before; /* the present batch */
 	/* Of the payload row that is being read: bytes in packer.room, 0 not packed. */
 	struct packer packer;
 	size_t packed;

@@ -21,6 +21,12 @@ struct candidate {
 	int32_t open; /* index of the open call that is next, -1: the frontier */
 };
 
+static void break_off(struct drain *drain, struct stream *stream)
+{
+	drain->broken += !stream->broken;
+	stream->broken = true;
+}
+
 /* Sets the stream's next record. *barrier: no record that returned after it may go, because one that returned before is
  * still being written. */
 static int look(struct drain *drain, struct candidate *c, uint64_t *barrier)
@@ -32,10 +38,8 @@ static int look(struct drain *drain, struct candidate *c, uint64_t *barrier)
 		return 0;
 	if (stream_look(&drain->streams, stream, &state, &c->record))
 		return -1;
-	if (state == HEAD_BROKEN) {
-		stream->broken = true;
-		drain->damaged++;
-	}
+	if (state == HEAD_BROKEN)
+		break_off(drain, stream);
 	if (state == HEAD_DONE) {
 		/* leave 0: never came back (longjmp, cancelled thread); its place is where it was entered. */
 		c->key = c->record->leave ? c->record->leave : c->record->enter;
@@ -177,8 +181,8 @@ static int unfinished(struct drain *drain, const struct candidate *streams, size
 static bool tear(struct drain *drain, struct stream *stream)
 {
 	bool torn = !stream->broken && stream_torn(&drain->streams, stream);
-	stream->broken |= torn;
-	drain->damaged += torn;
+	if (torn)
+		break_off(drain, stream);
 	return torn;
 }
 
@@ -307,24 +311,28 @@ static bool is_cut(const struct drain *drain)
 	return __atomic_load_n(&drain->ring.cut, __ATOMIC_ACQUIRE);
 }
 
-/* The ring was cut off: what this batch has of it may be zeros, and nothing comes any more. Each stream that was being
- * read has lost something; if the cut came while the last of them was buried, that one. */
+/* The ring was cut off: what this batch has of it may be zeros, which look like any damage, and nothing comes any more.
+ * Each stream that was being read has lost something; if the cut came while the last of them was buried, that one. */
 static int64_t give_up(struct drain *drain)
 {
-	int64_t before = drain->damaged;
 	batch_clear(&drain->batch);
 	drain->prepared = false;
-	for (size_t i = 0; i < drain->streams.count; i++) {
-		struct stream *stream = drain->streams.list[i];
-		if (stream && stream->count && !stream->broken) {
-			stream->broken = true;
-			drain->damaged++;
-		}
-	}
-	if (!drain->given_up && drain->damaged == before)
-		drain->damaged++;
-	drain->given_up = true;
+	drain->damaged = drain->damaged_before;
+	for (size_t i = 0; i < drain->streams.count; i++)
+		if (drain->streams.list[i] && drain->streams.list[i]->count)
+			break_off(drain, drain->streams.list[i]);
+	drain->broken += !drain->broken;
 	return 0;
+}
+
+/* false: there is none, the ring was cut off. */
+static bool begin_batch(struct drain *drain)
+{
+	drain->damaged_before = drain->damaged;
+	if (is_cut(drain))
+		return false;
+	batch_clear(&drain->batch);
+	return true;
 }
 
 int64_t drain_batch(struct drain *drain, int64_t max, enum haste haste)
@@ -338,9 +346,8 @@ int64_t drain_batch(struct drain *drain, int64_t max, enum haste haste)
 		__atomic_store_n(&drain->ring.stuck, writers_wait(drain), __ATOMIC_RELAXED);
 		return (int64_t)drain->batch.event.count;
 	}
-	if (is_cut(drain))
+	if (!begin_batch(drain))
 		return give_up(drain);
-	batch_clear(&drain->batch);
 	drain->batch.first_event = drain->next_event;
 	bool scarce = haste == HASTE_SOON || drain_scarce(drain);
 	uint64_t now = ring_now(&drain->ring);
@@ -394,9 +401,8 @@ int64_t drain_let_go(struct drain *drain, int64_t max, uint64_t age, uint32_t ke
 	turn(drain);
 	if (drain->prepared)
 		return 0;
-	if (is_cut(drain))
+	if (!begin_batch(drain))
 		return give_up(drain);
-	batch_clear(&drain->batch);
 	uint64_t now = ring_now(&drain->ring), barrier = UINT64_MAX;
 	uint64_t old = ring_ticks(&drain->ring, age), hold = ring_ticks(&drain->ring, HOLD_BACK_SHORT_NS);
 	int64_t before = drain->let_go, excess = (int64_t)drain_in_use(drain) - keep;

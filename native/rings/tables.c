@@ -151,8 +151,8 @@ static void status_column(struct drain *d, size_t row, int column, sqlite3_conte
 	if (column == 0)
 		return text(c, names[row]);
 	const int64_t values[] = {
-		(int64_t)h->taken, (int64_t)h->given, (int64_t)h->waits, ring_nanos(&d->ring, 0, h->wait_ticks),
-		d->late,	   d->damaged,	      d->unfinished};
+		(int64_t)h->taken, (int64_t)h->given,	   (int64_t)h->waits, ring_nanos(&d->ring, 0, h->wait_ticks),
+		d->late,	   d->damaged + d->broken, d->unfinished};
 	const int64_t more[] = {drain_in_use(d),
 				d->ring.segment_count,
 				d->ring.segment_size,
