@@ -405,7 +405,7 @@ static int jumps(void)
 	sigaction(SIGALRM, &act, NULL);
 	for (volatile int i = 0; i < 20; i++)
 		if (!sigsetjmp(out, 1)) {
-			struct itimerval soon = {{0, 0}, {0, 2000}};
+			struct itimerval soon = {.it_value = {0, 20000}};
 			setitimer(ITIMER_REAL, &soon, NULL);
 			uint64_t count;
 			(void)!read(irq, &count, 8);
