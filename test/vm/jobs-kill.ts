@@ -66,14 +66,14 @@ function waits(pid: number): boolean {
 }
 
 async function untilCalling(path: string, recorder: ChildProcess): Promise<number> {
-  for (let i = 0; i < 4000; i++) {
+  for (let i = 0; i < 12_000; i++) {
     const pid = steadyPid();
     if (pid && existsSync(path) && notes(path).every((n) => n.returned > 0) && waits(pid)) return pid;
     if (recorder.exitCode !== null)
       throw new Error(`the recorder ended with ${recorder.exitCode} before the program made calls`);
     await sleep(5);
   }
-  throw new Error('the program made no call in 20 s');
+  throw new Error('the program made no call in 60 s');
 }
 
 interface Row {
