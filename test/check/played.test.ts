@@ -2,7 +2,6 @@
 // The same scripts as a real program: it runs with the emulator as its devices, is recorded, and the recording is judged.
 // Two run at a time. RULE=R27 runs those of one rule.
 
-import { execFileSync } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +11,7 @@ import type { Precedence } from '../../schema/states-v1.ts';
 import { type CheckReport, check } from '../../traces/check/check.ts';
 import { subjectOf } from '../../traces/check/subject.ts';
 import { openTrace } from '../../traces/trace.ts';
+import { make } from '../make.ts';
 import type { Act, Scenario } from './scenario.ts';
 import { scenarios } from './scenarios/all.ts';
 import { linesOf, unexpected } from './script.ts';
@@ -74,7 +74,7 @@ async function judge(s: Scenario, dir: string): Promise<CheckReport> {
 if (!existsSync(cli) || !existsSync(join(root, 'native/build/libvfio-rr-play.so')))
   test.skip('not built: npm run build', () => undefined);
 else {
-  execFileSync('make', ['-s', '-C', here]);
+  make('test/check');
   const dir = mkdtempSync(join(tmpdir(), 'played-'));
   const chosen = scenarios.filter((s) => !rule || s.rule === rule);
   const reports = new Map<Scenario, Promise<CheckReport>>();

@@ -2,16 +2,14 @@
 // writes, and the open points of the protocols with what comes out.
 // timeout: 300
 
-import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import { equal, is, ok } from 'uvu/assert';
 import { type MigState, migrationFlags, migStates } from '../../schema/features.ts';
 import type { Precedence } from '../../schema/states-v1.ts';
+import { make } from '../make.ts';
 import { vfioRr } from '../play/run.ts';
 
-const programs = fileURLToPath(new URL('./programs', import.meta.url));
 const program = (name: string): string => `test/emulator/programs/build/${name}`;
 const reference = <T>(name: string): T =>
   (JSON.parse(readFileSync(new URL(`./${name}-pairs.json`, import.meta.url), 'utf8')) as { pairs: T }).pairs;
@@ -28,7 +26,7 @@ const bdf = (n: number): string => `0000:00:0${n}.0`;
 
 const test = suite('played');
 test.before(() => {
-  execFileSync('make', ['-s', '-C', programs]);
+  make('test/emulator/programs');
 });
 
 type V2 = [number, MigState, MigState, MigState[] | null, boolean, boolean][];

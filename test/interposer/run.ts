@@ -1,25 +1,24 @@
 // Builds the stand-in and the test program once, makes ring files, and runs a scene with or without the interposer.
 
-import { execFileSync, type SpawnSyncReturns, spawnSync } from 'node:child_process';
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createRing, put } from '../../recorder/ring.ts';
 import { clocks, environment, type MmioMode, type RawMode, vrr_ring } from '../../schema/event.ts';
+import { make } from '../make.ts';
 import { type Ring, readRing } from './reader.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const here = join(root, 'test/interposer');
 export const build = join(root, 'test/interposer/build');
 export const interposer = join(root, 'native/build/libvfio-rr.so');
 export const standin = join(build, 'standin.so');
 export const program = join(build, 'program');
 
 export function prepare(): void {
-  mkdirSync(build, { recursive: true });
-  execFileSync('make', ['-s', '-C', join(root, 'native'), 'interposer'], { stdio: 'inherit', timeout: 120_000 });
-  execFileSync('make', ['-s', '-C', here], { stdio: 'inherit', timeout: 120_000 });
+  make('native', 'interposer');
+  make('test/interposer');
 }
 
 export interface Options {

@@ -10,8 +10,8 @@ import { client, makeClients, vfioRr } from './run.ts';
 const test = suite('play: DMA of a trace');
 const address = '0000:00:04.0';
 let folder = '';
-test.before(async () => {
-  await makeClients();
+test.before(() => {
+  makeClients();
   folder = mkdtempSync(join(tmpdir(), 'vfio-rr-play-dma-'));
 });
 test.after(() => rmSync(folder, { recursive: true, force: true }));

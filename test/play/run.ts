@@ -2,6 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { make } from '../make.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 export const client = (name: string): string => `test/clients/build/${name}`;
@@ -14,12 +15,8 @@ export interface Ran {
 
 /** `vfio-rr …`. `seconds`: killed after that. */
 export function vfioRr(args: readonly string[], seconds = 60): Promise<Ran> {
-  return run('bin/vfio-rr', args, seconds);
-}
-
-function run(command: string, args: readonly string[], seconds: number): Promise<Ran> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('bin/vfio-rr', args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
     const timer = setTimeout(() => child.kill('SIGTERM'), seconds * 1000);
     let out = '';
     let err = '';
@@ -37,7 +34,6 @@ function run(command: string, args: readonly string[], seconds: number): Promise
   });
 }
 
-export async function makeClients(): Promise<void> {
-  const made = await run('make', ['-s', '-C', 'test/clients', 'all', 'raw'], 240);
-  if (made.code !== 0) throw new Error(`test/clients: ${made.err}`);
+export function makeClients(): void {
+  make('test/clients', 'all', 'raw');
 }

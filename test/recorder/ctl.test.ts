@@ -6,7 +6,6 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, sta
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import { suite } from 'uvu';
 import { flight, prepare } from './build.ts';
 import { ctl, type Running, rows, start } from './running.ts';
@@ -21,9 +20,6 @@ test.before.each(() => {
 test.after.each(() => rmSync(folder, { recursive: true, force: true }));
 
 const make = (name: string): void => writeFileSync(join(folder, name), '');
-const file = async (name: string): Promise<void> => {
-  while (!existsSync(join(folder, name))) await setTimeout(5);
-};
 function say(...args: string[]): string {
   const r = ctl(folder, ...args);
   assert.equal(r.status, 0, r.stderr);
@@ -41,17 +37,17 @@ const recordTo = (output: string, ...rest: string[]): Running =>
 test('mark, stop, start, status', async () => {
   const program = ['reads', '10', 'mark', 'one', 'wait', 'go1', 'reads', '100', 'reset', 'mark', 'two', 'wait', 'go2'];
   const r = recordTo('t.vrr', '--', flight, ...program, 'reads', '5', 'mark', 'three', 'wait', 'go3');
-  await file('one');
+  await r.made('one');
   say('mark', 'between the two');
   say('stop');
   make('go1');
-  await file('two');
+  await r.made('two');
   const status = JSON.parse(say('status', '--json')) as { pid: number; recording: string; lost: object };
   // A read and, for every sixteenth, a write.
   assert.deepEqual([status.pid, status.recording, status.lost], [r.child.pid, 'PAUSED', { paused: 106 }]);
   say('start');
   make('go2');
-  await file('three');
+  await r.made('three');
   assert.match(say('status'), /: recording\n/);
   refused(/keeps everything and has no dumps/, 'dump');
   make('go3');
@@ -73,7 +69,7 @@ test('mark, stop, start, status', async () => {
 
 test('dump, and its name', async () => {
   const r = recordTo('t.vrr', '--keep', '60s', '--', flight, 'reads', '10', 'mark', 'one', 'wait', 'go1');
-  await file('one');
+  await r.made('one');
   assert.equal(say('dump'), `${join(folder, 't-1.vrr')}\n`);
   const trace = join(folder, 't-1.vrr');
   assert.deepEqual(rows(trace, "SELECT value FROM meta WHERE key IN ('dump_reason', 'state') ORDER BY key"), [
@@ -88,7 +84,7 @@ test('dump, and its name', async () => {
 test('several recordings, none, and one that was killed', async () => {
   refused(/nothing is being recorded/, 'status');
   const all = ['a', 'b'].map((name) => recordTo(`${name}.vrr`, '--', flight, 'mark', `${name}1`, 'wait', 'go'));
-  await Promise.all([file('a1'), file('b1')]);
+  await Promise.all(all.map((r, i) => r.made(`${'ab'[i]}1`)));
   refused(/several recordings are under way: name one with --pid/, 'status');
   const pid = all[0]?.child.pid ?? 0;
   assert.match(say('status', '--pid', String(pid)), new RegExp(`^${pid}: .*a\\.vrr`));
@@ -104,7 +100,7 @@ test('several recordings, none, and one that was killed', async () => {
 
 test('only for the user who records', async () => {
   const r = recordTo('t.vrr', '--', flight, 'mark', 'one', 'wait', 'go');
-  await file('one');
+  await r.made('one');
   const mode = (path: string): number => statSync(path).mode & 0o777;
   assert.equal(mode(join(folder, 'vfio-rr')), 0o700);
   assert.equal(mode(join(folder, 'vfio-rr', `${r.child.pid}.sock`)), 0o600);

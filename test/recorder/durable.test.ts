@@ -2,19 +2,9 @@
 
 import * as assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import { suite } from 'uvu';
 import { cli, flight, prepare } from './build.ts';
 import { rows, start } from './running.ts';
@@ -29,9 +19,6 @@ test.before.each(() => {
 test.after.each(() => rmSync(folder, { recursive: true, force: true }));
 
 const at = (name: string): string => join(folder, name);
-const file = async (name: string): Promise<void> => {
-  while (!existsSync(at(name))) await setTimeout(5);
-};
 const reads = (trace: string): unknown =>
   rows<{ n: number }>(at(trace), "SELECT count(*) AS n FROM call WHERE name = 'pread'")[0]?.n;
 const program = [flight, 'reads', '100', 'mark', 'one', 'wait', 'go', 'reads', '50'];
@@ -47,7 +34,7 @@ for (const [what, others, goesOn] of [
 ] as const)
   test(`the trace is ${what} while it is recorded`, async () => {
     const r = start(folder, ['record', '-o', 't.vrr', '--ring', folder, '--', ...program]);
-    await file('one');
+    await r.made('one');
     others();
     writeFileSync(at('go'), '');
     assert.equal((await r.ended).code, 0, r.said());
@@ -58,7 +45,7 @@ for (const [what, others, goesOn] of [
 
 test('a recording recovered in another folder', async () => {
   const r = start(folder, ['record', '-o', 't.vrr', '--ring', folder, '--', ...program]);
-  await file('one');
+  await r.made('one');
   const gone = new Promise((done) => r.child.once('exit', done));
   process.kill(r.child.pid ?? 0, 'SIGKILL');
   await gone;

@@ -1,6 +1,8 @@
 // A recording under way, for tests that speak to it while it runs.
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import Database from 'better-sqlite3';
 import { cli, standin } from './build.ts';
@@ -11,6 +13,8 @@ export interface Running {
   said(): string;
   /** When it has said that. Throws when it ends without. */
   until(pattern: RegExp): Promise<RegExpExecArray>;
+  /** When it has made that file. Throws when it ends without. */
+  made(name: string): Promise<void>;
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
 }
 
@@ -39,7 +43,13 @@ export function start(folder: string, args: readonly string[], env: Record<strin
       await setTimeout(5);
     }
   };
-  return { child, said: () => text, until, ended };
+  const made = async (name: string): Promise<void> => {
+    while (!existsSync(join(folder, name))) {
+      if (over) throw new Error(`it ended without ${name}: ${text}`);
+      await setTimeout(5);
+    }
+  };
+  return { child, said: () => text, until, made, ended };
 }
 
 export function ctl(folder: string, ...args: string[]) {

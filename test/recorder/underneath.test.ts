@@ -4,7 +4,7 @@
 
 import * as assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -22,9 +22,6 @@ test.before.each(() => {
 test.after.each(() => rmSync(folder, { recursive: true, force: true }));
 
 const at = (name: string): string => join(folder, name);
-const file = async (name: string): Promise<void> => {
-  while (!existsSync(at(name))) await setTimeout(5);
-};
 const ring = (): string => at(readdirSync(folder).find((f) => f.endsWith('.ring')) ?? 'no ring');
 const reads = (trace: string): number =>
   rows<{ n: number }>(at(trace), "SELECT count(*) AS n FROM call WHERE name = 'pread'")[0]?.n ?? -1;
@@ -36,7 +33,7 @@ const program = [flight, 'reads', '100', 'mark', 'one', 'wait', 'go', 'reads', '
 
 async function changed(change: () => void, name: string): Promise<{ code: number | null; said: string }> {
   const r = start(folder, ['record', '-o', name, '--ring', folder, '--', ...program]);
-  await file('one');
+  await r.made('one');
   await setTimeout(300);
   change();
   writeFileSync(at('go'), '');
@@ -86,7 +83,7 @@ test('the ring lies on a disk that is too small for what is said', () => {
 
 test('two recorders on one output: the second is refused, and with --force both traces are whole', async () => {
   const first = start(folder, ['record', '-o', 't.vrr', '--ring', folder, '--', ...program]);
-  await file('one');
+  await first.made('one');
   const second = (...options: string[]) =>
     spawnSync('node', [cli, 'record', '-o', 't.vrr', ...options, '--', flight, 'reads', '7'], {
       cwd: folder,

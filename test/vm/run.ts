@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 
+import { make } from '../make.ts';
 import { buildCrowd } from '../recorder/build.ts';
 import { acrossJobs } from './across.ts';
 import { type Boot, boots } from './boots.ts';
@@ -33,11 +34,6 @@ const say = (line: string): void => {
 
 const SANITIZERS = ['address,undefined'];
 
-function make(folder: string, targets: string[]): void {
-  const made = runProgram(['make', '-s', '-C', join(root, folder), ...targets], { seconds: 300 });
-  if (made.status !== 0) throw new Error(made.err.trim());
-}
-
 /** Gives the guest's program. */
 function setUp(): string {
   const need = runProgram(
@@ -55,10 +51,10 @@ function setUp(): string {
   );
   if (need.status !== 0) throw new Error(need.err.trim());
   for (const target of [['all', 'static', 'raw'], ...SANITIZERS.map((s) => [`SAN=${s}`, 'all'])])
-    make('test/clients', target);
+    make('test/clients', ...target);
   buildCrowd();
   bundle('cli.ts', 'vfio-rr');
-  for (const s of SANITIZERS) make('native', [`SAN=${s}`, 'interposer']);
+  for (const s of SANITIZERS) make('native', `SAN=${s}`, 'interposer');
   return bundle('test/vm/guest.ts', 'guest');
 }
 
