@@ -1,6 +1,6 @@
 // What runs outside the recorded program, built under ASan and UBSan: the SQLite extension, the agent, the tracer.
 // The recorder's library: test/vm/jobs-sanitizers.ts. Races in the ring: test/rings/race.test.ts.
-// timeout: 600
+// timeout: 900
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { isAbsolute, join } from 'node:path';
@@ -43,7 +43,7 @@ function runTests(file: string, env: NodeJS.ProcessEnv, ...imports: string[]): v
   const run = spawnSync(process.execPath, [...loaders, file], {
     cwd: root,
     encoding: 'utf8',
-    timeout: 150_000,
+    timeout: 400_000,
     env: { ...process.env, ...options, ...env },
   });
   const output = run.stdout + run.stderr;

@@ -1,4 +1,4 @@
-// timeout: 600
+// timeout: 1000
 // The same scripts as a real program: it runs with the emulator as its devices, is recorded, and the recording is judged.
 // Two run at a time. RULE=R27 runs those of one rule.
 

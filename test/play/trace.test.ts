@@ -1,5 +1,5 @@
 // A trace answers the program that was recorded, and says what it cannot answer.
-// timeout: 400
+// timeout: 600
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
