@@ -6,11 +6,11 @@ import type { Io } from '../traces/io.ts';
 import { rangeHelp } from '../traces/range.ts';
 import type { ReplayCommand } from './run.ts';
 
-async function replayAndReport(c: ReplayCommand, io: Io): Promise<void> {
+async function replayAndReport(c: ReplayCommand, json: boolean, io: Io): Promise<void> {
   const { replayTrace } = await import('./run.ts');
   const { exitOf, reportLines } = await import('./report.ts');
   const verdict = await replayTrace(c, io.terminal ? progressOn(io) : undefined);
-  if (c.json) io.out(`${JSON.stringify(verdict)}\n`);
+  if (json) io.out(`${JSON.stringify(verdict)}\n`);
   else for (const line of reportLines(verdict)) io.out(`${line}\n`);
   io.exit(exitOf(verdict));
 }
@@ -41,6 +41,7 @@ type Options = Omit<ReplayCommand, 'path' | 'maps' | 'masks' | 'output'> & {
   readonly map: readonly string[];
   readonly mask: readonly string[];
   readonly o: string | undefined;
+  readonly json: boolean;
 };
 
 export function replayCommand(io: Io): CommandModule {
@@ -102,8 +103,9 @@ export function replayCommand(io: Io): CommandModule {
         {
           ...{ path: a.trace, on: a.on, agent: a.agent, maps: a.map, output: a.o, force: a.force, until: a.until },
           ...{ speed: a.speed, masks: a.mask, raw: a.raw, patience: a.patience, settle: a.settle },
-          ...{ stop: a.stop, json: a.json },
+          stop: a.stop,
         },
+        a.json,
         io,
       );
     },

@@ -6,12 +6,13 @@ import { openTrace, type Trace } from '../traces/trace.ts';
 import { openDevice } from './device.ts';
 import { Host } from './host.ts';
 import { findPlaces, type Places, parseMaps, samePlaces } from './places.ts';
-import { replay } from './replay.ts';
+import { type ReplayOptions, replay } from './replay.ts';
 import { createResult, refuseExisting } from './result.ts';
 import type { Target } from './target.ts';
 import type { Verdict } from './verdict.ts';
 
-export interface ReplayCommand {
+/** Of the command's options those that the replay itself takes are its own. */
+export interface ReplayCommand extends Pick<ReplayOptions, 'speed' | 'masks' | 'raw' | 'patience' | 'settle' | 'stop'> {
   readonly path: string;
   /** device, emulator or emulator:PROFILE. */
   readonly on: string;
@@ -19,14 +20,8 @@ export interface ReplayCommand {
   readonly maps: readonly string[];
   readonly output: string | undefined;
   readonly force: boolean;
+  /** A range, whose first event is the last one that is made. */
   readonly until: string | undefined;
-  readonly speed: 'fast' | 'recorded';
-  readonly masks: readonly string[];
-  readonly raw: boolean;
-  readonly patience: number;
-  readonly settle: number;
-  readonly stop: boolean;
-  readonly json: boolean;
 }
 
 /** Loaded only when it is asked for. */

@@ -94,7 +94,7 @@ export const testCommand = (io: Io): CommandModule<object, TestArguments> => ({
       replay: (path, e) =>
         replayTrace({
           ...{ path, on: e.on, maps: e.maps, masks: e.masks, agent: e.on === 'device' ? argv.agent : undefined },
-          ...{ output: undefined, force: false, until: undefined, speed: 'fast', raw: false, stop: false, json: false },
+          ...{ output: undefined, force: false, until: undefined, speed: 'fast', raw: false, stop: false },
           ...{ patience: 10_000, settle: 250 },
         }),
       onCase: show,

@@ -17,7 +17,7 @@ const digest = (path: string): string => createHash('sha256').update(readFileSyn
 async function result(name: string, output: string): Promise<string> {
   const verdict = await replayTrace({
     ...{ path: golden(name), on: 'emulator', agent: undefined, maps: [], output, force: false, until: undefined },
-    ...{ speed: 'fast', masks: [], raw: false, patience: 100, settle: 0, stop: false, json: false },
+    ...{ speed: 'fast', masks: [], raw: false, patience: 100, settle: 0, stop: false },
   });
   is(verdict.divergences.length, 0);
   return digest(output);
