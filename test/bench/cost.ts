@@ -1,12 +1,13 @@
 // What recording costs the program: processor time of a call recorded and unrecorded, and against strace. Runs take turns,
 // so that a busy neighbour falls on all; each ratio is the median of its rounds.
 
-import { execFileSync, spawnSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createRing, put } from '../../recorder/ring.ts';
 import { clocks, environment, SEGMENT_SIZE, vrr_ring } from '../../schema/event.ts';
+import { compile, make } from '../make.ts';
 import { buildGuest } from '../play/qemu.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -25,20 +26,13 @@ export interface Cost {
 export type Call = 'pread' | 'ioctl' | 'info' | 'load';
 
 export function prepare(): void {
-  const quiet = { stdio: ['ignore', 'ignore', 'inherit'] as ['ignore', 'ignore', 'inherit'], timeout: 120_000 };
-  execFileSync('make', ['-s', '-C', join(root, 'native'), 'interposer', 'rings'], quiet);
-  execFileSync('make', ['-s', '-C', join(root, 'test/interposer')], quiet);
-  mkdirSync(build, { recursive: true });
-  const uapi = join(root, 'native/uapi');
-  const compile = (to: string, ...from: string[]): unknown =>
-    execFileSync(
-      'gcc',
-      ['-O2', '-D_GNU_SOURCE', '-pthread', '-isystem', uapi, '-o', to, ...from.map((f) => join(root, 'test', f))],
-      quiet,
-    );
-  compile(client, 'bench/client.c');
+  make('native', 'interposer', 'rings');
+  make('test/interposer');
+  const flags = ['-D_GNU_SOURCE', '-pthread'];
+  compile(client, ['test/bench/client.c'], flags);
   buildGuest(build, 'test/bench/guest.S');
-  compile(join(build, 'work'), 'bench/work.c', 'clients/client.c', 'clients/device.c', 'clients/edu.c');
+  const clients = ['client', 'device', 'edu'].map((name) => `test/clients/${name}.c`);
+  compile(join(build, 'work'), ['test/bench/work.c', ...clients], flags);
 }
 
 function parse(output: string, error: string): Cost {

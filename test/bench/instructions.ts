@@ -2,11 +2,12 @@
 // as on an idle one, and on this processor as on another. What libc, the stand-in and the kernel do is not in it.
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { environment } from '../../schema/event.ts';
 import { inTemporary, interposer, makeRing, prepare, standin } from '../interposer/run.ts';
+import { compile } from '../make.ts';
 
 export interface Instructions {
   /** Another compiler makes other instructions. */
@@ -63,11 +64,8 @@ export function ofObject(profile: string, object: string): Map<string, number> {
 /** By sort of call, instructions a call by function. */
 export function countInstructions(): ReadonlyMap<string, ReadonlyMap<string, number>> {
   prepare();
-  const build = join(root, 'test/bench/build');
-  const program = join(build, 'calls');
-  mkdirSync(build, { recursive: true });
-  const source = join(root, 'test/bench/calls.c');
-  execFileSync('gcc', ['-O2', '-isystem', join(root, 'native/uapi'), '-o', program, source], { timeout: 60_000 });
+  const program = join(root, 'test/bench/build/calls');
+  compile(program, ['test/bench/calls.c']);
   return inTemporary((folder) => {
     const ring = makeRing(folder, { segmentSize: 1 << 20, quota: 16 << 20 });
     const out = join(folder, 'profile');

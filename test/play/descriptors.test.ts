@@ -1,19 +1,20 @@
 // A program that uses every number a descriptor can have leaves those of the player alone.
 // timeout: 120
 
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { compile } from '../make.ts';
 import { vfioRr } from './run.ts';
 
 const test = suite('play: descriptors');
 const dir = mkdtempSync(join(tmpdir(), 'vfio-rr-descriptors-'));
 const program = join(dir, 'descriptors');
 test.before(() => {
-  execFileSync('gcc', ['-O2', '-Wall', '-Werror', '-pthread', '-o', program, 'test/play/descriptors.c']);
+  compile(program, ['test/play/descriptors.c'], ['-Werror', '-pthread']);
 });
 test.after(() => rmSync(dir, { recursive: true, force: true }));
 

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { compile } from '../make.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -19,8 +20,7 @@ export function playedSpeed(calls = 40_000): PlayedSpeed {
   const dir = mkdtempSync(join(tmpdir(), 'vfio-rr-speed-'));
   try {
     const client = join(dir, 'speed');
-    const uapi = ['-isystem', join(root, 'native/uapi')];
-    execFileSync('gcc', ['-O2', ...uapi, '-o', client, join(root, 'test/play/speed.c')]);
+    compile(client, ['test/play/speed.c']);
     const play = ['play', '--emulate', 'edu:0000:00:04.0@1', '--', client, `${calls}`];
     const out = execFileSync(process.execPath, [join(root, 'dist/cli.js'), ...play], { encoding: 'utf8' });
     const [pread = 0, pwrite = 0, ioctl = 0] = out.trim().split(' ').map(Number);
